@@ -1,0 +1,84 @@
+/**
+ * The policy refused: the call itself did not fail, it was not made or not waited for any longer.
+ *
+ * PolicyError
+ *   DeadlineExceeded   the total time is over; never retried
+ *   AttemptTimeout     one attempt took too long; retried by the loop
+ *   Shed               the queue is full, or a place in it was not free in time
+ *   Draining           the client is closing and takes no new calls
+ */
+import * as Data from "effect/Data"
+import type * as Duration from "effect/Duration"
+import type { Phase, Retryable } from "./Retryable.ts"
+
+/** The `total` deadline of the call, or of a call around it, has passed. */
+export class DeadlineExceeded
+  extends Data.TaggedError("DeadlineExceeded")<{
+    /** What the deadline was for, e.g. `"https://api.openai.com"`. */
+    readonly key: string
+    /** How long the call had in all, in milliseconds. */
+    readonly totalMillis: number
+    /** How far the last attempt came. */
+    readonly phase: Phase
+  }>
+  implements Retryable
+{
+  readonly isRetryable = false
+  override get message(): string {
+    return `${this.key}: the deadline of ${this.totalMillis} ms has passed; raise \`total\` or ask for less`
+  }
+}
+
+/** One attempt did not end within its `attempt` timeout. Bytes may have left. */
+export class AttemptTimeout
+  extends Data.TaggedError("AttemptTimeout")<{
+    readonly key: string
+    /** The `attempt` timeout, in milliseconds. */
+    readonly timeoutMillis: number
+  }>
+  implements Retryable
+{
+  readonly isRetryable = true
+  readonly phase = "maybeSent"
+  override get message(): string {
+    return `${this.key}: no complete answer within the attempt timeout of ${this.timeoutMillis} ms`
+  }
+}
+
+/** There was no slot: the queue is full, or the longest wait for a place has passed. */
+export class Shed
+  extends Data.TaggedError("Shed")<{
+    readonly key: string
+    readonly retryAfter?: Duration.Duration | undefined
+    /** Calls that were waiting. */
+    readonly waiting: number
+  }>
+  implements Retryable
+{
+  readonly isRetryable = false
+  readonly phase = "notSent"
+  override get message(): string {
+    return `${this.key}: too many calls are waiting (${this.waiting}); raise \`maxQueue\` or send less`
+  }
+}
+
+/** The client is being closed and takes no new calls. */
+export class Draining
+  extends Data.TaggedError("Draining")<{
+    readonly key: string
+  }>
+  implements Retryable
+{
+  readonly isRetryable = false
+  readonly phase = "notSent"
+  override get message(): string {
+    return `${this.key}: the client is closing and takes no new calls`
+  }
+}
+
+/** Everything a policy can say by itself. */
+export type PolicyError = DeadlineExceeded | AttemptTimeout | Shed | Draining
+
+/** Whether `u` is a refusal of a policy. */
+export const isPolicyError = (u: unknown): u is PolicyError =>
+  u instanceof DeadlineExceeded || u instanceof AttemptTimeout || u instanceof Shed || u instanceof Draining

@@ -1,0 +1,163 @@
+/**
+ * SandboxError, by reason:
+ *   Unavailable           no session could be made; says what to install or what failed   retryable where it may pass
+ *   SessionLost           the guest is gone: killed, out of memory, crashed, closed        not retryable
+ *   LimitExceeded         a limit of the layer refused the request                         not retryable
+ *   UnsupportedLanguage   the layer does not run this language                             not retryable
+ *   ExecutionFailed       the program raised (only where a failing program is an error)    not retryable
+ *   ExecutionTimeout      the program ran out of time (likewise)                           not retryable
+ *   and the refusals of PolicyError
+ */
+import * as Data from "effect/Data"
+import type * as Duration from "effect/Duration"
+import type { Attempt } from "../policy/Attempt.ts"
+import type { PolicyError } from "../policy/PolicyError.ts"
+import type { Phase, Retryable } from "../policy/Retryable.ts"
+
+/** No session could be made. */
+export class Unavailable
+  extends Data.TaggedError("Unavailable")<{
+    /** What is missing or failed, and what to do. */
+    readonly description: string
+    /** Whether trying again can help. Default: `false`. */
+    readonly transient?: boolean | undefined
+    readonly cause?: unknown
+  }>
+  implements Retryable
+{
+  get isRetryable(): boolean {
+    return this.transient === true
+  }
+  readonly phase = "notSent"
+  override get message(): string {
+    return this.description
+  }
+}
+
+/** The session's guest is gone, and its variables and files with it. */
+export class SessionLost
+  extends Data.TaggedError("SessionLost")<{
+    readonly why: "killed" | "outOfMemory" | "crashed" | "violation" | "exited" | "closed" | "protocol"
+    readonly description: string
+    readonly cause?: unknown
+  }>
+  implements Retryable
+{
+  readonly isRetryable = false
+  readonly phase = "maybeSent"
+  override get message(): string {
+    return `the session is lost (${this.why}): ${this.description}`
+  }
+}
+
+/** A limit of the layer refused the request before it ran. */
+export class LimitExceeded
+  extends Data.TaggedError("LimitExceeded")<{
+    readonly limit: "codeBytes" | "sessions" | "queue"
+    readonly description: string
+  }>
+  implements Retryable
+{
+  readonly isRetryable = false
+  readonly phase = "notSent"
+  override get message(): string {
+    return this.description
+  }
+}
+
+/** The layer does not run this language. */
+export class UnsupportedLanguage
+  extends Data.TaggedError("UnsupportedLanguage")<{
+    readonly language: string
+    readonly supported: ReadonlyArray<string>
+  }>
+  implements Retryable
+{
+  readonly isRetryable = false
+  readonly phase = "notSent"
+  override get message(): string {
+    return `cannot run ${JSON.stringify(this.language)}; this sandbox runs ${this.supported.join(", ")}`
+  }
+}
+
+/** The program raised, where the caller asked for a failing program to be an error. */
+export class ExecutionFailed
+  extends Data.TaggedError("ExecutionFailed")<{
+    readonly name: string
+    readonly value: string
+    readonly traceback: string
+    readonly exitCode: number
+    readonly stdout: string
+    readonly stderr: string
+  }>
+  implements Retryable
+{
+  readonly isRetryable = false
+  readonly phase = "answered"
+  override get message(): string {
+    return `the program failed: ${this.name}: ${this.value}`
+  }
+}
+
+/** The program ran out of time, where the caller asked for that to be an error. */
+export class ExecutionTimeout
+  extends Data.TaggedError("ExecutionTimeout")<{
+    readonly timeoutMillis: number
+    readonly stdout: string
+    readonly stderr: string
+  }>
+  implements Retryable
+{
+  readonly isRetryable = false
+  readonly phase = "answered"
+  override get message(): string {
+    return `the program did not end within ${this.timeoutMillis} ms and was killed`
+  }
+}
+
+/** Every way a sandbox fails. */
+export type Reason =
+  | Unavailable
+  | SessionLost
+  | LimitExceeded
+  | UnsupportedLanguage
+  | ExecutionFailed
+  | ExecutionTimeout
+  | PolicyError
+
+/** The one error in the channel of `Sandbox`: match it, then look at `reason`. */
+export class SandboxError
+  extends Data.TaggedError("SandboxError")<{
+    /** Which implementation failed, e.g. `"local"`. */
+    readonly provider: string
+    readonly reason: Reason
+    readonly attempts?: ReadonlyArray<Attempt> | undefined
+  }>
+  implements Retryable
+{
+  constructor(args: {
+    readonly provider: string
+    readonly reason: Reason
+    readonly attempts?: ReadonlyArray<Attempt> | undefined
+  }) {
+    super(args)
+    if (this.reason.cause !== undefined)
+      Object.defineProperty(this, "cause", { value: this.reason.cause, configurable: true })
+  }
+  /** The reason's tag, for code that switches on strings. */
+  get code(): Reason["_tag"] {
+    return this.reason._tag
+  }
+  get isRetryable(): boolean {
+    return this.reason.isRetryable
+  }
+  get retryAfter(): Duration.Duration | undefined {
+    return this.reason._tag === "Shed" ? this.reason.retryAfter : undefined
+  }
+  get phase(): Phase {
+    return this.reason.phase
+  }
+  override get message(): string {
+    return `sandbox ${this.provider}: ${this.reason.message}`
+  }
+}
