@@ -30,11 +30,24 @@ export interface Attempt {
 /** The story of one call: an attempt for each send, in order. */
 export interface Story {
   readonly attempts: ReadonlyArray<Attempt>
+  /** Why a failed call was not tried again. Absent when it succeeded. */
+  readonly stop: Stop | undefined
 }
+
+/** Why a call that failed was not tried again. */
+export type Stop =
+  | "notRetryable"
+  | "exhausted"
+  | "unsafe"
+  | "retryAfterTooLong"
+  | "retryAfterBeyondDeadline"
+  | "deadline"
 
 /** Writes a story while the call runs; `Policy` is the only writer. */
 export class Recorder implements Story {
   readonly attempts: Array<Attempt> = []
+  /** Set when the loop ends with a failure. */
+  stop: Stop | undefined = undefined
 }
 
 /**

@@ -20,12 +20,15 @@ export class DeadlineExceeded
     readonly totalMillis: number
     /** How far the last attempt came. */
     readonly phase: Phase
+    /** The failure that there was no time left to retry. Absent when the deadline struck in the middle of a send. */
+    readonly cause?: unknown
   }>
   implements Retryable
 {
   readonly isRetryable = false
   override get message(): string {
-    return `${this.key}: the deadline of ${this.totalMillis} ms has passed; raise \`total\` or ask for less`
+    const last = this.cause instanceof Error ? ` (the last failure: ${this.cause.message})` : ""
+    return `${this.key}: the deadline of ${this.totalMillis} ms leaves no time${last}; raise \`total\` or ask for less`
   }
 }
 
@@ -39,6 +42,7 @@ export class AttemptTimeout
   implements Retryable
 {
   readonly isRetryable = true
+  readonly isTimeout = true
   readonly phase = "maybeSent"
   override get message(): string {
     return `${this.key}: no complete answer within the attempt timeout of ${this.timeoutMillis} ms`
@@ -52,6 +56,8 @@ export class Shed
     readonly retryAfter?: Duration.Duration | undefined
     /** Calls that were waiting. */
     readonly waiting: number
+    /** The queue itself was closed. Default: `false`. */
+    readonly closed?: boolean | undefined
   }>
   implements Retryable
 {

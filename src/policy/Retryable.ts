@@ -25,6 +25,8 @@ export interface Retryable {
   readonly phase?: Phase | undefined
   /** The server was the one to slow us down (429, 529): waits get `"equal"` jitter. Default: `false`. */
   readonly isThrottle?: boolean | undefined
+  /** The send timed out; a `costly` call is re-sent once at most after it. Default: `false`. */
+  readonly isTimeout?: boolean | undefined
 }
 
 /** An error of an unknown kind: never retried. */

@@ -1,0 +1,116 @@
+/**
+ * Any `HttpClient` with a Policy for each origin: retries, deadlines and slots under programs that never heard of them.
+ *
+ * The last answer is returned as it is, also when it is a 503, as the stock client does. What the policy itself refuses
+ * is a `TransportError` whose cause is the `PolicyError`: `refusal` reads it. Do not put `retryTransient` above it: two
+ * loops multiply. Under the send of another policy (a provider's layer) it sends exactly once.
+ */
+import * as Effect from "effect/Effect"
+import * as HttpClient from "effect/http/HttpClient"
+import { HttpClientError, isHttpClientError, TransportError } from "effect/http/HttpClientError"
+import type { HttpClientRequest } from "effect/http/HttpClientRequest"
+import type { HttpClientResponse } from "effect/http/HttpClientResponse"
+import * as Layer from "effect/Layer"
+import type { Duration } from "effect/Duration"
+import { isPolicyError, type PolicyError } from "../policy/PolicyError.ts"
+import * as Policy from "../policy/Policy.ts"
+import type { Safety } from "../policy/Retry.ts"
+import { classify as classifyOther, type Phase, type Retryable } from "../policy/Retryable.ts"
+import { connectionFailure } from "./ConnectionFailure.ts"
+import { discard } from "./internal/source.ts"
+import * as RetryAfter from "./RetryAfter.ts"
+
+/** A response that the loop may try again. It never leaves this module: the last one is given back as a response. */
+class Unwanted implements Retryable {
+  readonly _tag: string
+  readonly isRetryable: boolean
+  readonly retryAfter: Duration | undefined
+  readonly phase: Phase
+  readonly isThrottle: boolean
+  readonly response: HttpClientResponse
+  constructor(response: HttpClientResponse, hint: RetryAfter.Hint) {
+    const { status } = response
+    this._tag = `Status${status}`
+    this.isThrottle = status === 429 || status === 529
+    this.isRetryable = hint.shouldRetry ?? true
+    this.retryAfter = hint.retryAfter
+    this.phase = status === 408 || status === 429 || status === 503 || status === 529 ? "rejected" : "maybeSent"
+    this.response = response
+  }
+}
+
+// 408 and 425 ask for it, 429 and 5xx may pass; 52x are Cloudflare's for an origin that did not answer, 529 is
+// Anthropic's "overloaded" (docs.anthropic.com/en/api/errors, 2026-11).
+const transient = new Set([408, 425, 429, 500, 502, 503, 504, 520, 521, 522, 523, 524, 529])
+
+/** Reads any error that an `HttpClient` fails with. */
+export const classify = (error: unknown): Retryable => {
+  if (!isHttpClientError(error)) return classifyOther(error)
+  const { reason } = error
+  if (reason._tag === "TransportError") return connectionFailure(reason.cause)
+  const isBroken = reason._tag === "DecodeError"
+  return { isRetryable: false, phase: isBroken ? "answered" : "notSent" }
+}
+
+/** The policy's refusal inside an error of this client, if that is what it is. */
+export const refusal = (error: unknown): PolicyError | undefined =>
+  isHttpClientError(error) && isPolicyError(error.reason.cause) ? error.reason.cause : undefined
+
+/** Methods that RFC 9110 §9.2.2 calls idempotent. */
+const idempotent = new Set(["GET", "HEAD", "OPTIONS", "TRACE", "PUT", "DELETE", "QUERY"])
+
+const safetyOf = (request: HttpClientRequest): Safety =>
+  idempotent.has(request.method) || request.headers["idempotency-key"] !== undefined ? "idempotent" : "unsafe"
+
+const keyOf = (url: string): string => {
+  const slash = url.indexOf("/", url.indexOf("://") + 3)
+  return slash === -1 ? url : url.slice(0, slash)
+}
+
+/** A response that is followed by another send is read to nowhere, so that its connection is free again. */
+const onDiscard = (error: unknown): void => {
+  if (error instanceof Unwanted) discard(error.response)
+}
+
+/** The client `self` under an open policy. */
+export const wrap = (self: HttpClient.HttpClient, held: Policy.Held): HttpClient.HttpClient => {
+  const once = (request: HttpClientRequest): Effect.Effect<HttpClientResponse, HttpClientError | Unwanted> =>
+    Effect.flatMap(self.postprocess(Effect.succeed(request)), (response) =>
+      transient.has(response.status)
+        ? Effect.flatMap(RetryAfter.read(response), (hint) => Effect.fail(new Unwanted(response, hint)))
+        : Effect.succeed(response)
+    )
+  const many = (request: HttpClientRequest): Effect.Effect<HttpClientResponse, HttpClientError> => {
+    const call = { key: keyOf(request.url), safety: safetyOf(request), classify, onDiscard }
+    return Effect.catch(
+      held.apply(call)(once(request)),
+      (error): Effect.Effect<HttpClientResponse, HttpClientError> => {
+        if (error instanceof Unwanted) return Effect.succeed(error.response)
+        if (!isPolicyError(error)) return Effect.fail(error)
+        const reason = new TransportError({ request, cause: error, description: error.message })
+        return Effect.fail(new HttpClientError({ reason }))
+      }
+    )
+  }
+  return HttpClient.makeWith<HttpClientError, never, HttpClientError, never>(
+    (request) =>
+      Effect.flatMap(request, (request) =>
+        Effect.withFiber((fiber) =>
+          fiber.getRef(Policy.Sending) ? self.postprocess(Effect.succeed(request)) : many(request)
+        )
+      ),
+    self.preprocess
+  )
+}
+
+/** The `HttpClient` below, under `policy`. State (slots, counters) is made once for each layer: keep it in a constant. */
+export const layer = (
+  policy: Policy.Policy = Policy.defaults
+): Layer.Layer<HttpClient.HttpClient, never, HttpClient.HttpClient> =>
+  Layer.effect(
+    HttpClient.HttpClient,
+    Effect.gen(function* () {
+      const below = yield* HttpClient.HttpClient
+      return wrap(below, yield* Policy.open(policy))
+    })
+  )

@@ -1,0 +1,112 @@
+/**
+ * The wait that a server asks for, in every form that providers use, as a Duration.
+ *
+ * In this order: `retry-after-ms`, `retry-after` (seconds or an HTTP date, RFC 9110 §10.2.3), google.rpc.RetryInfo in
+ * the body, and on a 429 the reset of a limit of which nothing remains. `x-should-retry` is read beside them.
+ */
+import * as Clock from "effect/Clock"
+import * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import * as Headers from "effect/http/Headers"
+import * as Result from "effect/Result"
+
+/** What a response says about trying again. */
+export interface Hint {
+  /** The wait that the server asks for; never negative. */
+  readonly retryAfter?: Duration.Duration | undefined
+  /** The server's own decision (`x-should-retry`). */
+  readonly shouldRetry?: boolean | undefined
+}
+
+/** The parts of a response that are read. */
+export interface Source {
+  readonly status: number
+  readonly headers: Readonly<Record<string, string | undefined>>
+  /** The decoded body, where it is at hand; read for RetryInfo. */
+  readonly body?: unknown
+}
+
+/** Reads a response by the current time. */
+export const read = (source: Source): Effect.Effect<Hint> =>
+  Effect.map(Clock.currentTimeMillis, (now) => readAt(source, now))
+
+/** Reads a response by a time in milliseconds since the epoch. */
+export const readAt = (source: Source, nowMillis: number): Hint => {
+  const { headers } = source
+  const should = headers["x-should-retry"]
+  const millis =
+    positive(headers["retry-after-ms"]) ??
+    fromRetryAfter(headers["retry-after"], nowMillis) ??
+    fromRetryInfo(source.body) ??
+    (source.status === 429 ? fromResets(headers, nowMillis) : undefined)
+  return {
+    retryAfter: millis === undefined ? undefined : Duration.millis(Math.max(0, millis)),
+    shouldRetry: should === "true" ? true : should === "false" ? false : undefined
+  }
+}
+
+const positive = (text: string | undefined): number | undefined => {
+  if (text === undefined || text.trim() === "") return undefined
+  const value = Number(text)
+  return Number.isFinite(value) && value >= 0 ? value : undefined
+}
+
+const fromRetryAfter = (text: string | undefined, nowMillis: number): number | undefined => {
+  if (text === undefined) return undefined
+  const seconds = positive(text) // with decimals, as some proxies send them and the official clients read them
+  if (seconds !== undefined) return seconds * 1000
+  const parsed = Headers.parseRetryAfter(text.trim())
+  return Result.isSuccess(parsed) ? Duration.toMillis(Headers.retryAfterDelay(parsed.success, nowMillis)) : undefined
+}
+
+const isRecord = (u: unknown): u is Readonly<Record<string, unknown>> => typeof u === "object" && u !== null
+
+/** `error.details[]` of type google.rpc.RetryInfo: `retryDelay: "34.07s"` (google/rpc/error_details.proto). */
+const fromRetryInfo = (body: unknown): number | undefined => {
+  const root = Array.isArray(body) ? body[0] : body
+  const details = isRecord(root) && isRecord(root.error) ? root.error.details : undefined
+  if (!Array.isArray(details)) return undefined
+  for (const detail of details) {
+    if (!isRecord(detail) || typeof detail.retryDelay !== "string") continue
+    if (typeof detail["@type"] === "string" && detail["@type"].endsWith("google.rpc.RetryInfo")) {
+      return fromGoDuration(detail.retryDelay)
+    }
+  }
+  return undefined
+}
+
+const unitMillis: Readonly<Record<string, number>> = { ms: 1, s: 1000, m: 60_000, h: 3_600_000, d: 86_400_000 }
+
+/** Durations as Go prints them: `12ms`, `1.5s`, `6m0s`. */
+const fromGoDuration = (text: string): number | undefined => {
+  if (!/^(?:\d+(?:\.\d+)?(?:ms|[smhd]))+$/.test(text)) return undefined
+  let total = 0
+  for (const [, amount, unit] of text.matchAll(/(\d+(?:\.\d+)?)(ms|[smhd])/g)) {
+    total += Number(amount) * (unitMillis[unit ?? ""] ?? 0)
+  }
+  return total
+}
+
+// A number this large is a point in time in seconds (2001 and later), not a duration.
+const epochSeconds = 1_000_000_000
+
+const fromReset = (text: string, nowMillis: number): number | undefined => {
+  const seconds = positive(text)
+  if (seconds !== undefined) return seconds >= epochSeconds ? seconds * 1000 - nowMillis : seconds * 1000
+  const go = fromGoDuration(text.trim())
+  if (go !== undefined) return go
+  const at = /^\d{4}-\d\d-\d\dT/.test(text) ? globalThis.Date.parse(text) : Number.NaN // RFC 3339 (Anthropic)
+  return Number.isNaN(at) ? undefined : at - nowMillis
+}
+
+/** The longest reset among the limits of which nothing remains, whatever the family calls them. */
+const fromResets = (headers: Source["headers"], nowMillis: number): number | undefined => {
+  let longest: number | undefined
+  for (const name in headers) {
+    if (!name.includes("ratelimit") || !name.includes("remaining") || positive(headers[name]) !== 0) continue
+    const reset = headers[name.replace("remaining", "reset")]
+    const millis = reset === undefined ? undefined : fromReset(reset, nowMillis)
+    if (millis !== undefined && (longest === undefined || millis > longest)) longest = millis
+  }
+  return longest
+}
