@@ -2,4 +2,5 @@
 export * as Llm from "./Llm.ts"
 export * as LlmError from "./LlmError.ts"
 export * as Message from "./Message.ts"
+export * as OpenAiLlm from "./OpenAiLlm.ts"
 export * as Usage from "./Usage.ts"

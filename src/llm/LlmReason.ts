@@ -1,0 +1,280 @@
+/** The reasons of an `LlmError`: each says itself whether trying again can help. `LlmError.ts` has the tree. */
+import * as Data from "effect/Data"
+import * as Duration from "effect/Duration"
+import type { Phase, Retryable } from "../policy/Retryable.ts"
+import type { Usage } from "./Usage.ts"
+
+/** The provider asked us to slow down (429). */
+export class RateLimited
+  extends Data.TaggedError("RateLimited")<{
+    readonly description: string
+    readonly status?: number | undefined
+    /** The wait that the provider asked for. Absent when it did not say. */
+    readonly retryAfter?: Duration.Duration | undefined
+    /** The wait was longer than the `total` deadline leaves. */
+    readonly wouldExceedDeadline?: boolean | undefined
+  }>
+  implements Retryable
+{
+  readonly isRetryable = true
+  readonly isThrottle = true
+  readonly phase = "rejected"
+  override get message(): string {
+    const wait = this.retryAfter === undefined ? "" : `; it asks to wait ${Duration.toSeconds(this.retryAfter)} s`
+    return `too many requests (${this.description})${wait}${this.wouldExceedDeadline === true ? ", longer than the deadline leaves" : ""}`
+  }
+}
+
+/** The provider has no capacity at the moment (503, 529 and the like). */
+export class Overloaded
+  extends Data.TaggedError("Overloaded")<{
+    readonly description: string
+    readonly status?: number | undefined
+    readonly retryAfter?: Duration.Duration | undefined
+  }>
+  implements Retryable
+{
+  readonly isRetryable = true
+  readonly isThrottle = true
+  readonly phase = "rejected"
+  override get message(): string {
+    return `the provider is overloaded (${this.description})`
+  }
+}
+
+/** The account has no money or no quota left: waiting does not help. */
+export class QuotaExhausted
+  extends Data.TaggedError("QuotaExhausted")<{
+    readonly description: string
+    readonly status?: number | undefined
+  }>
+  implements Retryable
+{
+  readonly isRetryable = false
+  readonly phase = "rejected"
+  override get message(): string {
+    return `the account's quota is used up (${this.description}); check its plan and billing`
+  }
+}
+
+/** The key is missing, wrong, or may not do this (401, 403). */
+export class Unauthorized
+  extends Data.TaggedError("Unauthorized")<{
+    readonly description: string
+    readonly status?: number | undefined
+  }>
+  implements Retryable
+{
+  readonly isRetryable = false
+  readonly phase = "rejected"
+  override get message(): string {
+    return `not authorized (${this.description}); check the API key`
+  }
+}
+
+/** The request is wrong, and stays wrong: another 4xx, or refused before it was sent. */
+export class InvalidRequest
+  extends Data.TaggedError("InvalidRequest")<{
+    readonly description: string
+    readonly status?: number | undefined
+  }>
+  implements Retryable
+{
+  readonly isRetryable = false
+  get phase(): Phase {
+    return this.status === undefined ? "notSent" : "rejected"
+  }
+  override get message(): string {
+    return `the request is not valid (${this.description})`
+  }
+}
+
+/** The messages are longer than the model can read. */
+export class ContextLengthExceeded
+  extends Data.TaggedError("ContextLengthExceeded")<{
+    readonly description: string
+    readonly status?: number | undefined
+  }>
+  implements Retryable
+{
+  readonly isRetryable = false
+  readonly phase = "rejected"
+  override get message(): string {
+    return `the messages are too long for the model (${this.description})`
+  }
+}
+
+/** The provider refused the content. */
+export class ContentFiltered
+  extends Data.TaggedError("ContentFiltered")<{
+    readonly description: string
+    readonly status?: number | undefined
+  }>
+  implements Retryable
+{
+  readonly isRetryable = false
+  readonly phase = "rejected"
+  override get message(): string {
+    return `the provider refused the content (${this.description})`
+  }
+}
+
+/** The provider failed (500, 502, 504): nobody knows whether the work was done. */
+export class ServerError
+  extends Data.TaggedError("ServerError")<{
+    readonly description: string
+    readonly status: number
+    readonly retryAfter?: Duration.Duration | undefined
+    /** The provider's own word (`x-should-retry: false`). Default: `true`. */
+    readonly retryable?: boolean | undefined
+  }>
+  implements Retryable
+{
+  get isRetryable(): boolean {
+    return this.retryable !== false
+  }
+  readonly phase = "maybeSent"
+  override get message(): string {
+    return `the provider failed with status ${this.status} (${this.description})`
+  }
+}
+
+/** There is no connection; no byte of the request left. */
+export class Unreachable
+  extends Data.TaggedError("Unreachable")<{
+    readonly description: string
+    readonly cause?: unknown
+  }>
+  implements Retryable
+{
+  readonly isRetryable = true
+  readonly phase = "notSent"
+  override get message(): string {
+    return `cannot be reached (${this.description})`
+  }
+}
+
+/** The connection broke after bytes had left and before content arrived. */
+export class ConnectionLost
+  extends Data.TaggedError("ConnectionLost")<{
+    readonly description: string
+    readonly cause?: unknown
+  }>
+  implements Retryable
+{
+  readonly isRetryable = true
+  readonly phase = "maybeSent"
+  override get message(): string {
+    return `the connection was lost before an answer (${this.description})`
+  }
+}
+
+/** The answer is not what the protocol says. */
+export class InvalidResponse
+  extends Data.TaggedError("InvalidResponse")<{
+    readonly description: string
+    readonly status?: number | undefined
+    /** Whether content had been delivered before; then it is not retried. Default: `false`. */
+    readonly delivered?: boolean | undefined
+  }>
+  implements Retryable
+{
+  /** The first 1 kB of what came, known secrets removed. Not enumerable: it stays out of logs that print errors. */
+  declare readonly excerpt: string
+  constructor(args: {
+    readonly description: string
+    readonly status?: number | undefined
+    readonly delivered?: boolean | undefined
+    readonly excerpt?: string
+  }) {
+    const { excerpt, ...rest } = args
+    super(rest)
+    Object.defineProperty(this, "excerpt", { value: (excerpt ?? "").slice(0, 1024), enumerable: false })
+  }
+  get isRetryable(): boolean {
+    return this.delivered !== true
+  }
+  readonly phase = "answered"
+  override get message(): string {
+    return `not a valid answer (${this.description})`
+  }
+}
+
+/** The provider took the request and sent no content in time; comments and pings are no content. */
+export class FirstContentTimeout
+  extends Data.TaggedError("FirstContentTimeout")<{
+    readonly timeoutMillis: number
+  }>
+  implements Retryable
+{
+  readonly isRetryable = true
+  readonly phase = "maybeSent"
+  override get message(): string {
+    return `no content within the firstContent timeout of ${this.timeoutMillis} ms`
+  }
+}
+
+/** Content stopped coming while the caller waited for it; comments and pings are no content. */
+export class StreamStalled
+  extends Data.TaggedError("StreamStalled")<{
+    readonly timeoutMillis: number
+    /** The text that had arrived. */
+    readonly partial: string
+    readonly usage?: Usage | undefined
+  }>
+  implements Retryable
+{
+  readonly isRetryable = false
+  readonly phase = "answered"
+  override get message(): string {
+    return `the stream stalled: no content for ${this.timeoutMillis} ms, after ${this.partial.length} characters`
+  }
+}
+
+/** The connection broke after content had been delivered. */
+export class StreamCut
+  extends Data.TaggedError("StreamCut")<{
+    readonly description: string
+    /** The text that had arrived. */
+    readonly partial: string
+    readonly usage?: Usage | undefined
+    readonly cause?: unknown
+  }>
+  implements Retryable
+{
+  readonly isRetryable = false
+  readonly phase = "answered"
+  override get message(): string {
+    return `the stream was cut after ${this.partial.length} characters (${this.description})`
+  }
+}
+
+/** The stream ended in good order but without a finish marker: the answer is not complete. */
+export class StreamTruncated
+  extends Data.TaggedError("StreamTruncated")<{
+    /** The text that had arrived. */
+    readonly partial: string
+    readonly usage?: Usage | undefined
+  }>
+  implements Retryable
+{
+  readonly isRetryable = false
+  readonly phase = "answered"
+  override get message(): string {
+    return `the stream ended without a finish marker after ${this.partial.length} characters`
+  }
+}
+
+/** The answer is larger than the body limit. */
+export class BodyTooLarge
+  extends Data.TaggedError("BodyTooLarge")<{
+    readonly limitBytes: number
+  }>
+  implements Retryable
+{
+  readonly isRetryable = false
+  readonly phase = "answered"
+  override get message(): string {
+    return `the answer is over the limit of ${this.limitBytes} bytes`
+  }
+}

@@ -1,0 +1,243 @@
+/**
+ * A call to a model over HTTP, whatever its wire format: request, policy, answer or stream, and the story of it.
+ */
+import * as Effect from "effect/Effect"
+import type * as HttpClient from "effect/http/HttpClient"
+import type { HttpClientRequest } from "effect/http/HttpClientRequest"
+import type { HttpClientResponse } from "effect/http/HttpClientResponse"
+import type * as Scope from "effect/Scope"
+import * as Stream from "effect/Stream"
+import * as EventStream from "../../http/EventStream.ts"
+import { Recorder } from "../../policy/Attempt.ts"
+import type * as Policy from "../../policy/Policy.ts"
+import { AttemptTimeout } from "../../policy/PolicyError.ts"
+import type * as Timeout from "../../policy/Timeout.ts"
+import * as Timer from "../../policy/Timer.ts"
+import { type Answer, type FinishReason, Llm, type Request, type StreamEvent } from "../Llm.ts"
+import {
+  FirstContentTimeout,
+  InvalidRequest,
+  InvalidResponse,
+  LlmError,
+  RateLimited,
+  type Reason
+} from "../LlmError.ts"
+import * as Usage from "../Usage.ts"
+import { reasonOfHttpError } from "./httpReason.ts"
+import { type Decoder, Streaming } from "./streaming.ts"
+
+/** An answer as a wire format reads it. */
+export interface Decoded {
+  readonly text: string
+  readonly reasoning: string | undefined
+  readonly finishReason: FinishReason
+  readonly usage: Usage.Usage
+  readonly model: string | undefined
+  readonly raw: unknown
+}
+
+/** A decoder of a stream also knows what the finish event tells. */
+export interface StreamDecoder extends Decoder {
+  readonly finishReason: FinishReason | undefined
+  readonly model: string | undefined
+}
+
+/** A wire format: pure functions, no I/O. */
+export interface Protocol {
+  /** The name in errors. */
+  readonly provider: string
+  /** Whose slots are taken. */
+  readonly key: string
+  readonly model: string
+  readonly encode: (request: Request, stream: boolean) => HttpClientRequest
+  /** Reads a body with a 2xx status. */
+  readonly decode: (body: string) => Decoded | Reason
+  /** Reads an answer with an error status. */
+  readonly reasonOf: (response: HttpClientResponse, body: string, nowMillis: number) => Reason
+  readonly decoder: () => StreamDecoder
+}
+
+/** What one call keeps beside its result. */
+class Story {
+  readonly recorder = new Recorder()
+  requestId: string | undefined = undefined
+}
+
+const isReason = (decoded: Decoded | Reason): decoded is Reason => "_tag" in decoded
+
+const invalid = (request: Request): InvalidRequest | undefined => {
+  if (request.messages.length === 0) return new InvalidRequest({ description: "a request needs at least one message" })
+  return undefined
+}
+
+/** The service over a client and an open policy. */
+export const make = (protocol: Protocol, http: HttpClient.HttpClient, held: Policy.Held): Llm["Service"] => {
+  const { key, model, provider } = protocol
+
+  const send = (request: Request, stream: boolean, story: Story): Effect.Effect<HttpClientResponse, Reason> =>
+    Effect.flatMap(Effect.mapError(http.execute(protocol.encode(request, stream)), reasonOfHttpError), (response) => {
+      story.requestId = response.headers["x-request-id"] ?? response.headers["request-id"]
+      return response.status >= 200 && response.status < 300 ? Effect.succeed(response) : failed(response)
+    })
+
+  const body = (response: HttpClientResponse): Effect.Effect<string, Reason> =>
+    Effect.mapError(response.text, reasonOfHttpError)
+
+  const failed = (response: HttpClientResponse): Effect.Effect<never, Reason> =>
+    Effect.flatMap(body(response), (text) =>
+      Effect.clockWith((clock) => Effect.fail(protocol.reasonOf(response, text, clock.currentTimeMillisUnsafe())))
+    )
+
+  const toError = (reason: Reason, story: Story): LlmError => {
+    const { attempts, stop } = story.recorder
+    const isBeyond = stop === "retryAfterBeyondDeadline" && reason._tag === "RateLimited"
+    const { description, retryAfter, status } = isBeyond ? reason : noDetails
+    const told = isBeyond ? new RateLimited({ description, retryAfter, status, wouldExceedDeadline: true }) : reason
+    return new LlmError({ provider, reason: told, attempts, requestId: story.requestId })
+  }
+
+  const generateText = (request: Request): Effect.Effect<Answer, LlmError> =>
+    Effect.suspend(() => {
+      const story = new Story()
+      const refused = invalid(request)
+      if (refused !== undefined) return Effect.fail(toError(refused, story))
+      const sent = Effect.flatMap(send(request, false, story), (response) =>
+        Effect.flatMap(body(response), (text) => {
+          const decoded = protocol.decode(text)
+          return isReason(decoded) ? Effect.fail(decoded) : Effect.succeed(decoded)
+        })
+      )
+      const { recorder } = story
+      return Effect.matchEffect(held.apply({ key, safety: "costly", recorder })(sent), {
+        onFailure: (reason) => Effect.fail(toError(reason, story)),
+        onSuccess: (decoded) =>
+          Effect.succeed({
+            text: decoded.text,
+            reasoning: decoded.reasoning,
+            finishReason: decoded.finishReason,
+            usage: decoded.usage,
+            model: decoded.model ?? request.model ?? model,
+            requestId: story.requestId,
+            attempts: recorder.attempts,
+            raw: decoded.raw
+          })
+      })
+    })
+
+  /** One attempt: until the first content is here, or the answer is complete without any. */
+  const attempt = (request: Request, story: Story, timeout: Timeout.Timeout): Effect.Effect<Opened, Reason> =>
+    Effect.clockWith((clock) => {
+      const since = clock.currentTimeMillisUnsafe()
+      const { attemptMillis, firstContentMillis } = timeout
+      const headers = Timer.within(
+        send(request, true, story),
+        Math.min(attemptMillis, firstContentMillis),
+        (): Reason =>
+          attemptMillis <= firstContentMillis
+            ? new AttemptTimeout({ key, timeoutMillis: attemptMillis })
+            : new FirstContentTimeout({ timeoutMillis: firstContentMillis })
+      )
+      return Effect.flatMap(headers, (response) =>
+        Effect.flatMap(readerOf(response, protocol), ({ decoder, reader }) => {
+          const waitedMillis = clock.currentTimeMillisUnsafe() - since
+          const toReason = reasonOfHttpError
+          const streaming = new Streaming({ key, reader, decoder, clock, times: timeout, waitedMillis, toReason })
+          const opened = Effect.map(streaming.first, (first): Opened => ({ streaming, decoder, first }))
+          // What fails before the first content is retried on another connection; so is what is interrupted there.
+          return Effect.onExit(opened, (exit) => (exit._tag === "Failure" ? Effect.sync(streaming.close) : Effect.void))
+        })
+      )
+    })
+
+  const streamText = (request: Request): Stream.Stream<StreamEvent, LlmError> => {
+    const opened = Effect.suspend(() => {
+      const story = new Story()
+      const refused = invalid(request)
+      if (refused !== undefined) return Effect.fail(toError(refused, story))
+      return Effect.mapError(leased(request, story), (reason) => toError(reason, story))
+    })
+    return Stream.unwrap(opened)
+  }
+
+  const leased = (
+    request: Request,
+    story: Story
+  ): Effect.Effect<Stream.Stream<StreamEvent, LlmError>, Reason, Scope.Scope> =>
+    Effect.gen(function* () {
+      const { recorder } = story
+      let current: Streaming | undefined
+      // Registered before the stream is open, so that no interruption finds it open and unowned.
+      yield* Effect.addFinalizer(() => Effect.sync(() => current?.close()))
+      const lease = yield* held.lease({ key, safety: "costly", recorder }, (timeout) =>
+        Effect.map(attempt(request, story, timeout), (opened) => {
+          current = opened.streaming
+          return opened
+        })
+      )
+      const { decoder, first, streaming } = lease.value
+      lease.onStop(streaming.stop)
+      streaming.attach({
+        deadlineAt: lease.deadlineAt,
+        totalMillis: lease.totalMillis,
+        onEnd: (outcome) => {
+          lease.end(outcome)
+          return {
+            type: "finish",
+            finishReason: decoder.finishReason ?? "other",
+            usage: decoder.usage ?? Usage.empty,
+            model: decoder.model ?? request.model ?? model,
+            requestId: story.requestId,
+            attempts: recorder.attempts
+          }
+        }
+      })
+      const rest = Stream.mapError(Stream.fromPull(Effect.succeed(streaming.pull)), (reason) => toError(reason, story))
+      return first.length === 0 ? rest : Stream.concat(Stream.fromArray(first), rest)
+    })
+
+  return Llm.of({ generateText, streamText })
+}
+
+interface Opened {
+  readonly streaming: Streaming
+  readonly decoder: StreamDecoder
+  readonly first: ReadonlyArray<StreamEvent>
+}
+
+const noDetails = { description: "", retryAfter: undefined, status: undefined }
+
+type Source = Pick<Opened, "decoder"> & { readonly reader: EventStream.Reader<EventStream.ServerSentEvent> }
+
+/** The events of an answer; a server that does not stream is read as one event. */
+const readerOf = (response: HttpClientResponse, protocol: Protocol): Effect.Effect<Source, Reason> => {
+  const type = response.headers["content-type"]
+  if (type === undefined || type.includes("event-stream") || type.includes("octet-stream")) {
+    return Effect.succeed({ reader: EventStream.sseReader(response), decoder: protocol.decoder() })
+  }
+  return Effect.flatMap(Effect.mapError(response.text, reasonOfHttpError), (text) => {
+    const decoded = protocol.decode(text)
+    if (isReason(decoded)) {
+      return Effect.fail(
+        decoded._tag === "InvalidResponse"
+          ? new InvalidResponse({ description: `expected an event stream, got ${type}`, excerpt: text })
+          : decoded
+      )
+    }
+    return Effect.succeed({ reader: EventStream.readerOf([{ event: undefined, data: text }]), decoder: whole(decoded) })
+  })
+}
+
+/** The decoder of an answer that came whole. */
+const whole = (decoded: Decoded): StreamDecoder => ({
+  isFinished: true,
+  isDone: true,
+  partial: decoded.text,
+  usage: decoded.usage,
+  failure: undefined,
+  finishReason: decoded.finishReason,
+  model: decoded.model,
+  push: (_event, out) => {
+    if (decoded.reasoning !== undefined) out.push({ type: "reasoning", text: decoded.reasoning })
+    if (decoded.text !== "") out.push({ type: "text", text: decoded.text })
+  }
+})

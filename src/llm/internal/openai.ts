@@ -1,0 +1,260 @@
+/**
+ * The wire format of OpenAI-compatible chat completions, read leniently: unknown fields and values never fail a call.
+ *
+ * https://platform.openai.com/docs/api-reference/chat (2026-11); variants of compatible servers as they were seen.
+ */
+import * as RetryAfter from "../../http/RetryAfter.ts"
+import type { ServerSentEvent } from "../../http/EventStream.ts"
+import type { FinishReason, Request, StreamEvent } from "../Llm.ts"
+import {
+  ContentFiltered,
+  ContextLengthExceeded,
+  InvalidRequest,
+  InvalidResponse,
+  Overloaded,
+  QuotaExhausted,
+  RateLimited,
+  type Reason,
+  ServerError,
+  Unauthorized
+} from "../LlmError.ts"
+import * as Usage from "../Usage.ts"
+import type { Decoded, StreamDecoder } from "./completion.ts"
+
+type Json = Readonly<Record<string, unknown>>
+
+const isRecord = (u: unknown): u is Json => typeof u === "object" && u !== null && !Array.isArray(u)
+
+const record = (u: unknown): Json | undefined => (isRecord(u) ? u : undefined)
+
+const text = (u: unknown): string | undefined => (typeof u === "string" ? u : undefined)
+
+const count = (u: unknown): number | undefined => (typeof u === "number" ? u : undefined)
+
+// --- the request -----------------------------------------------------------------------------------------------------
+
+/** What the layer adds to each request. */
+export interface Shape {
+  readonly model: string
+  /** OpenAI's newer models refuse `max_tokens`; most compatible servers know nothing else. */
+  readonly maxTokensField: "max_tokens" | "max_completion_tokens"
+  /** Ask for a last chunk with the usage. */
+  readonly includeUsage: boolean
+}
+
+export const encode = (request: Request, shape: Shape, stream: boolean): string =>
+  JSON.stringify({
+    model: request.model ?? shape.model,
+    messages: request.messages,
+    [shape.maxTokensField]: request.maxTokens,
+    temperature: request.temperature,
+    top_p: request.topP,
+    stop: request.stop,
+    seed: request.seed,
+    stream: stream ? true : undefined,
+    stream_options: stream && shape.includeUsage ? { include_usage: true } : undefined,
+    ...request.extra
+  })
+
+// --- the whole answer ------------------------------------------------------------------------------------------------
+
+const finishReasons: Readonly<Record<string, FinishReason>> = {
+  stop: "stop",
+  length: "length",
+  tool_calls: "toolCalls",
+  function_call: "toolCalls",
+  content_filter: "contentFilter"
+}
+
+const toFinishReason = (value: string): FinishReason => finishReasons[value] ?? "other"
+
+const toUsage = (value: unknown): Usage.Usage | undefined => {
+  const usage = record(value)
+  if (usage === undefined) return undefined
+  return {
+    inputTokens: count(usage.prompt_tokens) ?? 0,
+    outputTokens: count(usage.completion_tokens) ?? 0,
+    // DeepSeek's own name, and everybody else's.
+    cachedInputTokens:
+      count(record(usage.prompt_tokens_details)?.cached_tokens) ?? count(usage.prompt_cache_hit_tokens),
+    reasoningTokens: count(record(usage.completion_tokens_details)?.reasoning_tokens)
+  }
+}
+
+/** DeepSeek's finish reason for a model that ran out of machines: a failure of the server, not an answer. */
+const noCapacity = "insufficient_system_resource"
+
+const overloaded = (): Overloaded => new Overloaded({ description: "the provider ran out of resources" })
+
+/** Reads a body with a 2xx status. */
+export const decode = (body: string): Decoded | Reason => {
+  let raw: unknown
+  try {
+    raw = JSON.parse(body)
+  } catch {
+    return new InvalidResponse({ description: "the body is not JSON", excerpt: body })
+  }
+  const root = record(raw)
+  if (root?.error !== undefined && root.error !== null) return reasonOfError(root.error, 200, {})
+  const choices = root?.choices
+  const choice = Array.isArray(choices) ? record(choices[0]) : undefined
+  const message = record(choice?.message)
+  if (root === undefined || choice === undefined || message === undefined) {
+    return new InvalidResponse({ description: "the answer has no choices[0].message", excerpt: body })
+  }
+  const finish = text(choice.finish_reason)
+  if (finish === noCapacity) return overloaded()
+  return {
+    text: text(message.content) ?? text(message.refusal) ?? "",
+    reasoning: text(message.reasoning_content) ?? text(message.reasoning),
+    finishReason: finish === undefined ? "other" : toFinishReason(finish),
+    usage: toUsage(root.usage) ?? Usage.empty,
+    model: text(root.model),
+    raw
+  }
+}
+
+// --- the stream ------------------------------------------------------------------------------------------------------
+
+/** Reads the chunks of one stream, and remembers what its end will be told. */
+export class ChunkDecoder implements StreamDecoder {
+  /** Set by `finish_reason`. */
+  finishReason: FinishReason | undefined = undefined
+  /** `[DONE]` was read: nothing follows that matters. */
+  isDone = false
+  usage: Usage.Usage | undefined = undefined
+  model: string | undefined = undefined
+  /** The text so far, for the errors of a stream that breaks. */
+  partial = ""
+  /** A failure that the stream itself told. */
+  failure: Reason | undefined = undefined
+
+  get isFinished(): boolean {
+    return this.finishReason !== undefined
+  }
+
+  /** Reads one event into `out`. Nothing is read after the end or a failure. */
+  push({ data }: ServerSentEvent, out: Array<StreamEvent>): void {
+    if (this.isDone || this.failure !== undefined) return
+    if (data.startsWith("[DONE]")) {
+      this.isDone = true
+      return
+    }
+    let raw: unknown
+    try {
+      raw = JSON.parse(data)
+    } catch {
+      this.fail(
+        new InvalidResponse({ description: "a chunk is not JSON", excerpt: data, delivered: this.partial !== "" })
+      )
+      return
+    }
+    const chunk = record(raw)
+    if (chunk === undefined) return
+    if (chunk.error !== undefined && chunk.error !== null) {
+      this.fail(reasonOfError(chunk.error, 200, {}))
+      return
+    }
+    this.model ??= text(chunk.model)
+    const usage = chunk.usage
+    if (usage !== undefined && usage !== null) this.usage = toUsage(usage) ?? this.usage
+    const { choices } = chunk
+    if (!Array.isArray(choices)) return
+    for (const choice of choices) this.pushChoice(record(choice), out)
+  }
+
+  private fail(reason: Reason): void {
+    this.failure = reason
+  }
+
+  private pushChoice(choice: Json | undefined, out: Array<StreamEvent>): void {
+    // With n > 1 the other choices have indexes of their own; a missing index is the only choice.
+    if (choice === undefined || (choice.index !== undefined && choice.index !== 0)) return
+    const delta = record(choice.delta) ?? record(choice.message)
+    if (delta !== undefined) {
+      const reasoning = text(delta.reasoning_content) ?? text(delta.reasoning)
+      if (reasoning !== undefined && reasoning !== "") out.push({ type: "reasoning", text: reasoning })
+      const content = text(delta.content) ?? text(delta.refusal)
+      if (content !== undefined && content !== "") {
+        this.partial += content
+        out.push({ type: "text", text: content })
+      }
+    }
+    const finish = text(choice.finish_reason)
+    if (finish === noCapacity) this.fail(overloaded())
+    else if (finish !== undefined) this.finishReason = toFinishReason(finish)
+  }
+}
+
+// --- the errors ------------------------------------------------------------------------------------------------------
+
+const parsed = (body: string): unknown => {
+  try {
+    return JSON.parse(body)
+  } catch {
+    return undefined
+  }
+}
+
+/** Reads an answer with an error status. `redact` removes known secrets from what the provider says. */
+export const reasonOfResponse = (
+  source: { readonly status: number; readonly headers: Readonly<Record<string, string | undefined>> },
+  body: string,
+  nowMillis: number,
+  redact: (text: string) => string
+): Reason => {
+  const json = parsed(body)
+  const hint = RetryAfter.readAt({ ...source, body: json }, nowMillis)
+  const error = record(json)?.error ?? json
+  return reasonOfError(error ?? redact(body).trim().slice(0, 200), source.status, hint, redact)
+}
+
+const quotaCodes = /insufficient_quota|credit_balance|billing|quota_exceeded|insufficient_balance/
+const lengthCodes = /context_length|context_window|maximum context length|too many tokens|prompt is too long/i
+const filterCodes = /content_filter|content_policy|moderation/
+
+/** The one mapping from (status, error object) to a reason: for a body, and for an error inside a stream. */
+const reasonOfError = (
+  error: unknown,
+  httpStatus: number,
+  hint: RetryAfter.Hint,
+  redact: (text: string) => string = (message) => message
+): Reason => {
+  const fields = record(error)
+  const code = String(fields?.code ?? "")
+  const kind = `${text(fields?.type) ?? ""} ${code}`
+  const said = text(fields?.message) ?? text(error) ?? ""
+  const description = redact(said === "" ? `status ${httpStatus}` : said)
+  const { retryAfter } = hint
+  // Inside a stream the status is 200 already: the error's own words tell what it would have been.
+  const status = httpStatus >= 400 ? httpStatus : statusOf(code, kind)
+  if (quotaCodes.test(kind) || status === 402) return new QuotaExhausted({ description, status })
+  if (status === 401 || status === 403) return new Unauthorized({ description, status })
+  if (status < 500 && (lengthCodes.test(kind) || (status === 400 && lengthCodes.test(said)))) {
+    return new ContextLengthExceeded({ description, status })
+  }
+  if (status < 500 && filterCodes.test(kind)) return new ContentFiltered({ description, status })
+  if (hint.shouldRetry === false) {
+    return status >= 500
+      ? new ServerError({ description, status, retryAfter, retryable: false })
+      : new InvalidRequest({ description, status })
+  }
+  if (status === 429) return new RateLimited({ description, status, retryAfter })
+  if (status === 503 || status === 529 || (status >= 520 && status <= 524) || /overloaded|slow_down/.test(kind)) {
+    return new Overloaded({ description, status, retryAfter })
+  }
+  if (status >= 500 || status === 408 || status === 409 || hint.shouldRetry === true) {
+    return new ServerError({ description, status, retryAfter })
+  }
+  return new InvalidRequest({ description, status })
+}
+
+const statusOf = (code: string, kind: string): number => {
+  const number = Number(code)
+  if (Number.isInteger(number) && number >= 400 && number < 600) return number
+  if (/rate_limit|too_many_requests/.test(kind)) return 429
+  if (/overloaded|slow_down|unavailable/.test(kind)) return 503
+  if (/authentication|invalid_api_key|permission/.test(kind)) return 401
+  if (/invalid_request|not_found/.test(kind)) return 400
+  return 500
+}

@@ -1,0 +1,223 @@
+/**
+ * One streamed answer from its first byte to its finish marker: which event is content, how long to wait for it, and
+ * what the end means. The timers run only while the consumer waits: a slow consumer is not a stall.
+ */
+import * as Cause from "effect/Cause"
+import type * as Clock from "effect/Clock"
+import * as Effect from "effect/Effect"
+import type { HttpClientError } from "effect/http/HttpClientError"
+import type { Reader, ServerSentEvent } from "../../http/EventStream.ts"
+import type { Draining } from "../../policy/PolicyError.ts"
+import { DeadlineExceeded } from "../../policy/PolicyError.ts"
+import * as Timer from "../../policy/Timer.ts"
+import type { StreamEvent } from "../Llm.ts"
+import {
+  FirstContentTimeout,
+  InvalidResponse,
+  type Reason,
+  StreamCut,
+  StreamStalled,
+  StreamTruncated
+} from "../LlmError.ts"
+import type * as Usage from "../Usage.ts"
+
+/** What a provider's decoder of events knows. */
+export interface Decoder {
+  /** The finish marker was read. */
+  readonly isFinished: boolean
+  /** Nothing that matters follows. */
+  readonly isDone: boolean
+  readonly partial: string
+  readonly usage: Usage.Usage | undefined
+  readonly failure: Reason | undefined
+  readonly push: (event: ServerSentEvent, out: Array<StreamEvent>) => void
+}
+
+export interface Times {
+  readonly firstContentMillis: number
+  readonly idleContentMillis: number
+}
+
+/** After the finish marker, how long to wait for the usage and the end before doing without. */
+const maxFinishMillis = 2_000
+
+/** The tail behind the end that is read so that the connection can be used again: 64 kB and 1 s, as FAILURES.md says. */
+const maxTailBytes = 64 * 1024
+const maxTailMillis = 1_000
+
+type Pulled = Effect.Effect<readonly [StreamEvent, ...Array<StreamEvent>], Reason | Cause.Done>
+
+const isNonEmpty = (events: Array<StreamEvent>): events is [StreamEvent, ...Array<StreamEvent>] => events.length > 0
+
+/** What the call around knows once it has its lease. */
+export interface Attachment {
+  readonly deadlineAt: number
+  readonly totalMillis: number
+  /** Told once how the stream ended. When it ended well the result is its last event. */
+  readonly onEnd: (outcome: string) => StreamEvent
+}
+
+export interface Options {
+  readonly key: string
+  readonly reader: Reader<ServerSentEvent>
+  readonly decoder: Decoder
+  readonly clock: Clock.Clock
+  readonly times: Times
+  /** What of `firstContent` was used before the headers came. */
+  readonly waitedMillis: number
+  readonly toReason: (error: HttpClientError) => Reason
+}
+
+export class Streaming {
+  private readonly options: Options
+  private readonly reader: Reader<ServerSentEvent>
+  private readonly decoder: Decoder
+  private attachment: Attachment | undefined
+  /** Time spent waiting since the last content. */
+  private waitedMillis: number
+  private hasContent = false
+  private stopped: Reason | undefined
+  /** The finish marker was read and only the last event is left to tell. */
+  private isFinishing = false
+  private isOver = false
+  private wake: (() => void) | undefined
+
+  constructor(options: Options) {
+    this.options = options
+    this.reader = options.reader
+    this.decoder = options.decoder
+    this.waitedMillis = options.waitedMillis
+  }
+
+  /** The first content, or nothing when the answer is complete without any. Part of the attempt: it may be retried. */
+  readonly first: Effect.Effect<ReadonlyArray<StreamEvent>, Reason> = Effect.suspend(() =>
+    Effect.catch(this.step(), (error) => (Cause.isDone(error) ? Effect.succeed([]) : Effect.fail(error)))
+  )
+
+  /** From here on the stream belongs to its consumer. */
+  attach(attachment: Attachment): void {
+    this.attachment = attachment
+  }
+
+  /** Ends the reader from outside: the client is closing. */
+  stop = (error: Draining): void => {
+    this.stopped = error
+    this.reader.abort()
+    this.wake?.()
+  }
+
+  /** Closes the connection unless the answer is complete. */
+  close = (): void => {
+    if (this.isOver) return
+    this.isOver = true
+    this.reader.abort()
+  }
+
+  /** The next events: at least one. */
+  readonly pull: Pulled = Effect.suspend(() => this.step())
+
+  private step(): Pulled {
+    if (this.isOver) return Cause.done()
+    if (this.isFinishing) return this.last([])
+    if (this.stopped !== undefined) return this.fail(this.stopped)
+    const out: Array<StreamEvent> = []
+    const taken = this.reader.take()
+    if (taken !== undefined) for (const event of taken) this.decoder.push(event, out)
+    if (isNonEmpty(out)) {
+      this.hasContent = true
+      this.waitedMillis = 0
+    }
+    const { decoder } = this
+    if (decoder.isDone && decoder.isFinished) return this.finish(out)
+    // What came before a failure is delivered first; the failure is found again by the next pull.
+    if (isNonEmpty(out)) return Effect.succeed(out)
+    if (decoder.failure !== undefined) return this.fail(decoder.failure)
+    const ended = decoder.isDone ? Cause.done() : this.reader.ended()
+    if (ended !== undefined) return decoder.isFinished ? this.finish(out) : this.broken(ended)
+    return this.wait()
+  }
+
+  private finish(out: Array<StreamEvent>): Pulled {
+    this.isFinishing = true
+    const cancel = this.reader.finish(maxTailBytes)
+    if (this.reader.ended() === undefined) this.drainTail(cancel)
+    return this.last(out)
+  }
+
+  private last(out: Array<StreamEvent>): Pulled {
+    if (this.attachment === undefined) return isNonEmpty(out) ? Effect.succeed(out) : Cause.done()
+    this.isOver = true
+    const last = this.attachment.onEnd("ok")
+    return Effect.succeed(isNonEmpty(out) ? ([...out, last] as const) : ([last] as const))
+  }
+
+  /** Reads what follows the end in the background, so that the connection survives and nobody waits for it. */
+  private drainTail(cancel: () => void): void {
+    const stopTimer = Timer.after(this.options.clock, maxTailMillis, cancel)
+    this.reader.onReady(stopTimer)
+  }
+
+  private fail(reason: Reason): Pulled {
+    this.close()
+    this.attachment?.onEnd(reason._tag)
+    return Effect.fail(reason)
+  }
+
+  private broken(ended: Effect.Effect<never, HttpClientError | Cause.Done>): Pulled {
+    const { partial, usage } = this.decoder
+    return Effect.catch(ended, (error): Pulled => {
+      if (Cause.isDone(error)) return this.fail(new StreamTruncated({ partial, usage }))
+      const reason = this.options.toReason(error)
+      if (!this.hasContent || reason._tag !== "ConnectionLost") {
+        const isOurs = reason._tag === "InvalidResponse" && this.hasContent
+        return this.fail(isOurs ? new InvalidResponse({ description: reason.description, delivered: true }) : reason)
+      }
+      return this.fail(new StreamCut({ partial, usage, description: reason.description, cause: reason.cause }))
+    })
+  }
+
+  private wait(): Pulled {
+    return Effect.callback((resume) => {
+      const since = this.options.clock.currentTimeMillisUnsafe()
+      const left = (this.attachment?.deadlineAt ?? Infinity) - since
+      const patience = this.patienceMillis() - this.waitedMillis
+      const settle = (): void => {
+        cancel()
+        this.reader.onReady(undefined)
+        this.wake = undefined
+        this.waitedMillis += this.options.clock.currentTimeMillisUnsafe() - since
+      }
+      const next = (): void => {
+        settle()
+        resume(this.pull)
+      }
+      const cancel = Timer.after(this.options.clock, Math.min(left, patience), () => {
+        settle()
+        resume(left <= patience ? this.outOfTime() : this.outOfPatience())
+      })
+      this.wake = next
+      this.reader.onReady(next)
+      return Effect.sync(settle)
+    })
+  }
+
+  private patienceMillis(): number {
+    if (this.decoder.isFinished) return Math.min(maxFinishMillis, this.options.times.idleContentMillis)
+    return this.hasContent ? this.options.times.idleContentMillis : this.options.times.firstContentMillis
+  }
+
+  private outOfTime(): Pulled {
+    const totalMillis = this.attachment?.totalMillis ?? 0
+    const phase = this.hasContent ? "answered" : "maybeSent"
+    return this.fail(new DeadlineExceeded({ key: this.options.key, totalMillis, phase }))
+  }
+
+  private outOfPatience(): Pulled {
+    const { decoder } = this
+    const { times } = this.options
+    if (decoder.isFinished) return this.finish([])
+    if (!this.hasContent) return this.fail(new FirstContentTimeout({ timeoutMillis: times.firstContentMillis }))
+    const { partial, usage } = decoder
+    return this.fail(new StreamStalled({ timeoutMillis: times.idleContentMillis, partial, usage }))
+  }
+}
