@@ -1,0 +1,2 @@
+/** Agents: rooms put together. */
+export * as CodeAgent from "./CodeAgent.ts"
