@@ -1,12 +1,18 @@
 import { defineConfig } from "vitest/config"
+import { fences } from "./test/repo/fences.ts"
 
 // Tests import holdfast by its public names; this condition points the names at `src`.
+const conditions = ["holdfast-source", "node", "import", "module", "default"]
+
 export default defineConfig({
-  resolve: { conditions: ["holdfast-source", "node", "import", "module", "default"] },
-  ssr: { resolve: { conditions: ["holdfast-source", "node", "import", "module", "default"] } },
+  plugins: [fences()],
+  resolve: { conditions },
+  ssr: { resolve: { conditions } },
   test: {
     include: ["test/**/*.test.ts"],
     exclude: ["test/bench/node_modules/**", "test/soak/**"],
+    // What a passing test prints is noise.
+    silent: "passed-only",
     testTimeout: 30_000,
     hookTimeout: 60_000
   }
