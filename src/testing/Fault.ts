@@ -90,7 +90,7 @@ class SeededPlan implements Plan {
     this.requests++
     const isDue = this.total < rate * this.requests
     // Drawn for each request, due or not, so that the seed alone decides the sequence.
-    const isUnlucky = this.random.nextDoubleUnsafe() < rate / 4
+    const isUnlucky = this.random.nextDoubleUnsafe() < rate / 2
     if (rate <= 0 || before.length >= maxInARow || !(isDue || isUnlucky)) return undefined
     const kind = this.draw(before)
     if (kind === undefined) return undefined

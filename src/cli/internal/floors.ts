@@ -1,0 +1,20 @@
+/** The layers that commands stand on. `main.ts` puts the real ones in; a test may put others. */
+import type * as Layer from "effect/Layer"
+import type * as Redacted from "effect/Redacted"
+import type { Llm } from "../../llm/Llm.ts"
+import type * as Policy from "../../policy/Policy.ts"
+import type { Sandbox } from "../../sandbox/Sandbox.ts"
+
+/** Where a model is, and the key that opens it. */
+export interface Endpoint {
+  readonly provider: string
+  readonly baseUrl: string
+  readonly model: string
+  readonly apiKey: Redacted.Redacted<string>
+}
+
+export interface Floors {
+  readonly llm: (endpoint: Endpoint, policy: Policy.Options) => Layer.Layer<Llm>
+  /** `sessions`: how many are open at once. */
+  readonly sandbox: (sessions: number) => Layer.Layer<Sandbox>
+}
