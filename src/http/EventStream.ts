@@ -90,7 +90,9 @@ class EventReader<A> implements Reader<A>, ByteSink {
     if (this.end !== undefined) return
     if (this.isFinished) {
       this.left -= chunk.length
-      if (this.left < 0) this.source.abort()
+      if (this.left >= 0) return
+      this.source.abort()
+      this.onEnd()
       return
     }
     if (!this.lines.push(chunk, this.onLine)) {
@@ -210,6 +212,28 @@ export const ndjsonReader = (response: HttpClientResponse, options?: Options): R
     },
     () => {}
   )
+
+/** A reader of events that are at hand already. */
+export const readerOf = <A>(events: readonly [A, ...Array<A>]): Reader<A> => {
+  let left: readonly [A, ...Array<A>] | undefined = events
+  const take = (): readonly [A, ...Array<A>] | undefined => {
+    const taken = left
+    left = undefined
+    return taken
+  }
+  const nothing = (): void => {}
+  return {
+    take,
+    ended: () => Cause.done(),
+    onReady: nothing,
+    pull: Effect.suspend(() => {
+      const taken = take()
+      return taken === undefined ? Cause.done() : Effect.succeed(taken)
+    }),
+    abort: nothing,
+    finish: () => nothing
+  }
+}
 
 const toStream = <A>(make: () => Reader<A>): Stream.Stream<A, HttpClientError> => {
   const acquired: Effect.Effect<Reader<A>, never, Scope.Scope> = Effect.acquireRelease(Effect.sync(make), (reader) =>

@@ -19,7 +19,7 @@
  *   and the refusals of PolicyError: DeadlineExceeded, AttemptTimeout, Shed, Draining
  */
 import * as Data from "effect/Data"
-import type * as Duration from "effect/Duration"
+import * as Duration from "effect/Duration"
 import type { Attempt } from "../policy/Attempt.ts"
 import type { PolicyError } from "../policy/PolicyError.ts"
 import type { Phase, Retryable } from "../policy/Retryable.ts"
@@ -96,6 +96,10 @@ export class LlmError
   }
   get retryAfter(): Duration.Duration | undefined {
     return "retryAfter" in this.reason ? this.reason.retryAfter : undefined
+  }
+  /** `retryAfter` in milliseconds, for code without Effect. */
+  get retryAfterMillis(): number | undefined {
+    return this.retryAfter === undefined ? undefined : Duration.toMillis(this.retryAfter)
   }
   get phase(): Phase {
     return this.reason.phase

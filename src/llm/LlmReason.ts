@@ -208,6 +208,7 @@ export class FirstContentTimeout
   implements Retryable
 {
   readonly isRetryable = true
+  readonly isTimeout = true
   readonly phase = "maybeSent"
   override get message(): string {
     return `no content within the firstContent timeout of ${this.timeoutMillis} ms`
@@ -258,7 +259,10 @@ export class StreamTruncated
   }>
   implements Retryable
 {
-  readonly isRetryable = false
+  /** Nothing was delivered, so nobody is told anything twice. */
+  get isRetryable(): boolean {
+    return this.partial === ""
+  }
   readonly phase = "answered"
   override get message(): string {
     return `the stream ended without a finish marker after ${this.partial.length} characters`

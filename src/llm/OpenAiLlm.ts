@@ -34,8 +34,8 @@ export interface Options {
   readonly maxTokensField?: "max_tokens" | "max_completion_tokens" | undefined
   /** Ask a stream for its usage (`stream_options.include_usage`). Default: `true`. */
   readonly includeUsage?: boolean | undefined
-  /** How calls hold. Default: `Policy.defaults`. */
-  readonly policy?: Policy.Policy | undefined
+  /** How calls hold; an open policy shares its slots with others who hold it. Default: `Policy.defaults`. */
+  readonly policy?: Policy.Policy | Policy.Held | undefined
 }
 
 const defaultBaseUrl = "https://api.openai.com/v1"
@@ -89,7 +89,7 @@ const withOwn = (headers: Headers.Headers, request: Request): Headers.Headers =>
 export const make = (options: Options): Effect.Effect<Llm["Service"], never, HttpClient.HttpClient | Scope.Scope> =>
   Effect.gen(function* () {
     const http = yield* HttpClient.HttpClient
-    const held = yield* Policy.open(options.policy ?? Policy.defaults)
+    const held = yield* Policy.hold(options.policy ?? Policy.defaults)
     return Completion.make(protocol(options), http, held)
   })
 

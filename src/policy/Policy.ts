@@ -77,6 +77,8 @@ export interface Lease<A> {
   readonly value: A
   /** The call's deadline, milliseconds since the epoch; `Infinity` when there is none. */
   readonly deadlineAt: number
+  /** What the call had in all, in milliseconds. */
+  readonly totalMillis: number
   /** The times in force for this call. */
   readonly timeout: Timeout.Timeout
   /** Gives the slot back and ends the attempt's record. More calls do nothing. */
@@ -201,6 +203,8 @@ class OpenPolicy implements Held {
       const onStop = (stop: (error: Draining) => void): void => {
         run.stop = stop
       }
+      const { deadlineAt, timeout, totalMillis } = run
+      const held = { deadlineAt, timeout, totalMillis, end, onStop }
       const leased = Effect.suspend(() => {
         this.admission.running.add(run)
         return Effect.onExit(
@@ -210,7 +214,7 @@ class OpenPolicy implements Held {
       })
       return Effect.andThen(
         Effect.addFinalizer(() => Effect.sync(() => end("interrupted"))),
-        Effect.map(leased, (value) => ({ value, deadlineAt: run.deadlineAt, timeout: run.timeout, end, onStop }))
+        Effect.map(leased, (value) => ({ ...held, value }))
       )
     })
 
@@ -235,3 +239,7 @@ export const open = (policy: Policy): Effect.Effect<Held, never, Scope.Scope> =>
     Effect.sync((): Held => new OpenPolicy(policy)),
     (held) => held.drain(0)
   )
+
+/** Opens a policy; one that is open already stays as it is, and whoever opened it closes it. */
+export const hold = (policy: Policy | Held): Effect.Effect<Held, never, Scope.Scope> =>
+  "apply" in policy ? Effect.succeed(policy) : open(policy)

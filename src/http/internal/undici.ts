@@ -239,7 +239,7 @@ export class UndiciResponse extends Pipeable.Class implements HttpClientResponse
         onEnd: () => resume(Effect.succeed(joined(chunks))),
         onError: (error) => resume(Effect.fail(error))
       })
-      return Effect.sync(source.abort)
+      return Effect.sync(() => source.abort())
     })
   }
 

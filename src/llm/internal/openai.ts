@@ -204,9 +204,10 @@ export const reasonOfResponse = (
   redact: (text: string) => string
 ): Reason => {
   const json = parsed(body)
-  const hint = RetryAfter.readAt({ ...source, body: json }, nowMillis)
+  const { headers, status } = source
+  const hint = RetryAfter.readAt({ status, headers, body: json }, nowMillis)
   const error = record(json)?.error ?? json
-  return reasonOfError(error ?? redact(body).trim().slice(0, 200), source.status, hint, redact)
+  return reasonOfError(error ?? redact(body).trim().slice(0, 200), status, hint, redact)
 }
 
 const quotaCodes = /insufficient_quota|credit_balance|billing|quota_exceeded|insufficient_balance/
