@@ -22,7 +22,9 @@ export const open = Effect.fnUntraced(function* (
   if (Option.isNone(path)) return () => Effect.void
   const fs = yield* FileSystem.FileSystem
   const refuse = (error: PlatformError): BadInput =>
-    badInput(`cannot write --out ${path.value}: ${why(error)}; name a file in a directory that exists and is writable`)
+    badInput(
+      `cannot write --out ${path.value}: ${why(error, "there is no such directory")}; name a file that can be written`
+    )
   const file = yield* Effect.mapError(fs.open(path.value, { flag: "a" }), refuse)
   const writing = yield* Semaphore.make(1)
   return (outcome) =>

@@ -52,12 +52,14 @@ export const readText = (path: string): Effect.Effect<string, BadInput, FileSyst
   )
 
 /** A file error in a few words. */
-export const why = ({ reason }: PlatformError): string => {
+export const why = ({ reason }: PlatformError, missing = "there is no such file"): string => {
   switch (reason._tag) {
     case "NotFound":
-      return "there is no such file"
+      return missing
     case "PermissionDenied":
-      return "it may not be read or written"
+      return "permission denied"
+    case "BadResource":
+      return "it is no file but a directory"
     default:
       return reason.message.split("\n")[0] ?? reason._tag
   }
