@@ -49,8 +49,8 @@ const targetOf = (request: HttpClientRequest): Target | InvalidUrlError => {
   if (known !== undefined) return known
   const made = Url.make(request.url, request.urlParams, undefined)
   if (Result.isFailure(made)) return new InvalidUrlError({ request, cause: made.failure })
-  const { href, origin, pathname, search } = made.success
-  if (origin === "null") {
+  const { href, origin, pathname, protocol, search } = made.success
+  if (protocol !== "http:" && protocol !== "https:") {
     return new InvalidUrlError({ request, description: "only http: and https: URLs can be requested" })
   }
   const target = { origin, path: pathname + search, href }

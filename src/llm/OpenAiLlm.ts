@@ -58,7 +58,7 @@ const protocol = (options: Options): Completion.Protocol => {
   }
   const url = `${baseUrl}/chat/completions`
   // Some servers repeat the key in their errors.
-  const redact = (text: string): string => (secret === "" ? text : text.replaceAll(secret, "<redacted>"))
+  const redact: Wire.Redact = (text) => (secret === "" ? text : text.replaceAll(secret, "<redacted>"))
   return {
     provider,
     key: `${provider} ${UrlParams.redactUrl(baseUrl)}`,
@@ -72,9 +72,10 @@ const protocol = (options: Options): Completion.Protocol => {
         withOwn(headers, request),
         HttpBody.raw(Wire.encode(request, shape, stream), { contentType: "application/json" })
       ),
-    decode: Wire.decode,
+    decode: (body) => Wire.decode(body, redact),
     reasonOf: (response, body, nowMillis) => Wire.reasonOfResponse(response, body, nowMillis, redact),
-    decoder: () => new Wire.ChunkDecoder()
+    decoder: () => new Wire.ChunkDecoder(redact),
+    redact
   }
 }
 

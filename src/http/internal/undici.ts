@@ -349,8 +349,10 @@ class ChunkReader implements ByteSink {
     const [first, ...rest] = this.chunks
     if (first === undefined) return this.end
     this.chunks = []
-    if (this.bytes > maxUnreadBytes) this.source.resume()
+    const wasPaused = this.bytes > maxUnreadBytes
     this.bytes = 0
+    // Resuming pushes at once what the parser still holds.
+    if (wasPaused) this.source.resume()
     return Effect.succeed([first, ...rest])
   }
   readonly pull: Effect.Effect<readonly [Uint8Array, ...Array<Uint8Array>], HttpClientError | Cause.Done> =

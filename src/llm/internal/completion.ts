@@ -55,6 +55,8 @@ export interface Protocol {
   /** Reads an answer with an error status. */
   readonly reasonOf: (response: HttpClientResponse, body: string, nowMillis: number) => Reason
   readonly decoder: () => StreamDecoder
+  /** Removes known secrets from what a server says. */
+  readonly redact: (text: string) => string
 }
 
 /** What one call keeps beside its result. */
@@ -219,7 +221,10 @@ const readerOf = (response: HttpClientResponse, protocol: Protocol): Effect.Effe
     if (isReason(decoded)) {
       return Effect.fail(
         decoded._tag === "InvalidResponse"
-          ? new InvalidResponse({ description: `expected an event stream, got ${type}`, excerpt: text })
+          ? new InvalidResponse({
+              description: `expected an event stream, got ${type}`,
+              excerpt: protocol.redact(text)
+            })
           : decoded
       )
     }

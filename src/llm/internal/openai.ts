@@ -31,6 +31,9 @@ const text = (u: unknown): string | undefined => (typeof u === "string" ? u : un
 
 const count = (u: unknown): number | undefined => (typeof u === "number" ? u : undefined)
 
+/** Removes known secrets from what a server says. */
+export type Redact = (text: string) => string
+
 // --- the request -----------------------------------------------------------------------------------------------------
 
 /** What the layer adds to each request. */
@@ -87,20 +90,20 @@ const noCapacity = "insufficient_system_resource"
 const overloaded = (): Overloaded => new Overloaded({ description: "the provider ran out of resources" })
 
 /** Reads a body with a 2xx status. */
-export const decode = (body: string): Decoded | Reason => {
+export const decode = (body: string, redact: Redact): Decoded | Reason => {
   let raw: unknown
   try {
     raw = JSON.parse(body)
   } catch {
-    return new InvalidResponse({ description: "the body is not JSON", excerpt: body })
+    return new InvalidResponse({ description: "the body is not JSON", excerpt: redact(body) })
   }
   const root = record(raw)
-  if (root?.error !== undefined && root.error !== null) return reasonOfError(root.error, 200, {})
+  if (root?.error !== undefined && root.error !== null) return reasonOfError(root.error, 200, {}, redact)
   const choices = root?.choices
   const choice = Array.isArray(choices) ? record(choices[0]) : undefined
   const message = record(choice?.message)
   if (root === undefined || choice === undefined || message === undefined) {
-    return new InvalidResponse({ description: "the answer has no choices[0].message", excerpt: body })
+    return new InvalidResponse({ description: "the answer has no choices[0].message", excerpt: redact(body) })
   }
   const finish = text(choice.finish_reason)
   if (finish === noCapacity) return overloaded()
@@ -128,6 +131,11 @@ export class ChunkDecoder implements StreamDecoder {
   partial = ""
   /** A failure that the stream itself told. */
   failure: Reason | undefined = undefined
+  private readonly redact: Redact
+
+  constructor(redact: Redact) {
+    this.redact = redact
+  }
 
   get isFinished(): boolean {
     return this.finishReason !== undefined
@@ -145,14 +153,18 @@ export class ChunkDecoder implements StreamDecoder {
       raw = JSON.parse(data)
     } catch {
       this.fail(
-        new InvalidResponse({ description: "a chunk is not JSON", excerpt: data, delivered: this.partial !== "" })
+        new InvalidResponse({
+          description: "a chunk is not JSON",
+          excerpt: this.redact(data),
+          delivered: this.partial !== ""
+        })
       )
       return
     }
     const chunk = record(raw)
     if (chunk === undefined) return
     if (chunk.error !== undefined && chunk.error !== null) {
-      this.fail(reasonOfError(chunk.error, 200, {}))
+      this.fail(reasonOfError(chunk.error, 200, {}, this.redact))
       return
     }
     this.model ??= text(chunk.model)
@@ -201,7 +213,7 @@ export const reasonOfResponse = (
   source: { readonly status: number; readonly headers: Readonly<Record<string, string | undefined>> },
   body: string,
   nowMillis: number,
-  redact: (text: string) => string
+  redact: Redact
 ): Reason => {
   const json = parsed(body)
   const { headers, status } = source
@@ -215,12 +227,7 @@ const lengthCodes = /context_length|context_window|maximum context length|too ma
 const filterCodes = /content_filter|content_policy|moderation/
 
 /** The one mapping from (status, error object) to a reason: for a body, and for an error inside a stream. */
-const reasonOfError = (
-  error: unknown,
-  httpStatus: number,
-  hint: RetryAfter.Hint,
-  redact: (text: string) => string = (message) => message
-): Reason => {
+const reasonOfError = (error: unknown, httpStatus: number, hint: RetryAfter.Hint, redact: Redact): Reason => {
   const fields = record(error)
   const code = String(fields?.code ?? "")
   const kind = `${text(fields?.type) ?? ""} ${code}`

@@ -1,0 +1,215 @@
+/**
+ * `createClient`: every service behind one `await using`, for programs that never see Effect.
+ *
+ * Nothing is opened before the first call; closing gives everything back: sockets, sandboxes, timers, listeners.
+ */
+import * as Config from "effect/Config"
+import type * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import * as Layer from "effect/Layer"
+import * as ManagedRuntime from "effect/ManagedRuntime"
+import * as Redacted from "effect/Redacted"
+import * as Stream from "effect/Stream"
+import { Llm, type Request, type StreamEvent, type Answer } from "../llm/Llm.ts"
+import { LlmError, Unauthorized } from "../llm/LlmError.ts"
+import type { Message } from "../llm/Message.ts"
+import * as Policy from "../policy/Policy.ts"
+import type { Language, Sandbox } from "../sandbox/Sandbox.ts"
+import { Calls, iterate, run } from "./Bridge.ts"
+import { type CallOptions, type ClientOptions, type LlmOptions, type SandboxOptions, toPolicy } from "./Options.ts"
+import {
+  type Execution,
+  make as makeSession,
+  type RunOptions,
+  type Session,
+  type SessionOptions,
+  throwUnlessOk
+} from "./Session.ts"
+import { toDuration, type Time } from "./Time.ts"
+
+/** A question, a conversation, or a whole request. */
+export type Input = string | ReadonlyArray<Message> | Request
+
+export interface GenerateOptions extends CallOptions, Omit<Request, "messages"> {}
+
+/** How one callback of `map` ended. */
+export type Settled<A> =
+  | { readonly status: "fulfilled"; readonly value: A }
+  | { readonly status: "rejected"; readonly reason: unknown }
+
+export interface MapOptions {
+  /** Callbacks at the same time. Default: 10. */
+  readonly concurrency?: number | undefined
+  readonly signal?: AbortSignal | undefined
+}
+
+/** What `close` saw. */
+export interface CloseReport {
+  /** Calls that ended by themselves within the grace. */
+  readonly finished: number
+  /** Calls that were interrupted at its end; they reject with `Draining`. */
+  readonly interrupted: number
+}
+
+export interface Client extends AsyncDisposable {
+  /** Asks the model and waits for the whole answer. */
+  readonly generateText: (input: Input, options?: GenerateOptions) => Promise<Answer>
+  /** Asks the model; nothing is sent before the first `next`. Leaving the loop closes the connection. */
+  readonly streamText: (input: Input, options?: GenerateOptions) => AsyncIterableIterator<StreamEvent> & AsyncDisposable
+  /** Makes a sandbox session that keeps its variables until it is closed. */
+  readonly createSession: (options?: SessionOptions & CallOptions) => Promise<Session>
+  /** Runs code in a session of its own. Rejects with `ExecutionFailed` or `ExecutionTimeout` when the program does. */
+  readonly executeCode: (code: string, language?: Language, options?: RunOptions) => Promise<Execution>
+  /** Calls `f` for each item, `concurrency` at a time. Never rejects for an item: the results say how each ended. */
+  readonly map: <A, B>(
+    items: Iterable<A>,
+    f: (item: A, context: { readonly signal: AbortSignal; readonly index: number }) => Promise<B> | B,
+    options?: MapOptions
+  ) => Promise<Array<Settled<B>>>
+  /** Takes no new calls, waits for those under way until the grace ends (default: 0), then interrupts the rest. */
+  readonly close: (options?: { readonly grace?: Time | undefined }) => Promise<CloseReport>
+}
+
+const toRequest = (input: Input, options: GenerateOptions | undefined): Request => {
+  const { signal: _signal, timeout: _timeout, ...rest } = options ?? {}
+  if (typeof input === "string") return { ...rest, messages: [{ role: "user", content: input }] }
+  if ("messages" in input) return { ...input, ...rest }
+  return { ...rest, messages: input }
+}
+
+const presets = {
+  openai: { baseUrl: undefined, variable: "OPENAI_API_KEY" },
+  deepseek: { baseUrl: "https://api.deepseek.com", variable: "DEEPSEEK_API_KEY" }
+} as const
+
+/** The key that was given, or the variable's; a server of one's own may need none, the provider's does. */
+const keyOf = (options: LlmOptions): Effect.Effect<Redacted.Redacted<string> | undefined, LlmError> => {
+  const { variable } = presets[options.provider]
+  if (options.apiKey !== undefined) return Effect.succeed(Redacted.make(options.apiKey))
+  const missing = new Unauthorized({ description: `no API key: pass llm.apiKey or set ${variable}` })
+  return Effect.catch(Config.Redacted(variable), () =>
+    options.baseUrl === undefined
+      ? Effect.fail(new LlmError({ provider: options.provider, reason: missing, attempts: [] }))
+      : Effect.succeed(undefined)
+  )
+}
+
+const llmLayer = (options: LlmOptions, policy: Policy.Policy): Layer.Layer<Llm, LlmError> =>
+  Layer.unwrap(
+    Effect.gen(function* () {
+      const apiKey = yield* keyOf(options)
+      const [OpenAiLlm, UndiciHttpClient] = yield* Effect.promise(() =>
+        Promise.all([import("../llm/OpenAiLlm.ts"), import("../http/UndiciHttpClient.ts")])
+      )
+      const { headers, model, provider } = options
+      const baseUrl = options.baseUrl ?? presets[provider].baseUrl
+      const http = UndiciHttpClient.layer({ connectTimeout: policy.timeout.connectMillis })
+      return Layer.provide(OpenAiLlm.layer({ provider, model, headers, baseUrl, apiKey, policy }), http)
+    })
+  )
+
+const sandboxLayer = (options: SandboxOptions): Layer.Layer<Sandbox> =>
+  Layer.unwrap(
+    Effect.map(
+      Effect.promise(() => import("../sandbox/LocalSandbox.ts")),
+      (local) => local.layer(options.maxSessions === undefined ? {} : { maxSessions: options.maxSessions })
+    )
+  )
+
+/** `map`'s results in the order of the items. An abort stops what has not begun; what runs is told by its signal. */
+const mapSettled: Client["map"] = async (items, f, options = {}) => {
+  const { concurrency = 10 } = options
+  if (!(concurrency >= 1)) throw new TypeError(`map: concurrency ${concurrency} is not a number of at least 1`)
+  const controller = new AbortController()
+  const signal = options.signal === undefined ? controller.signal : options.signal
+  return Effect.runPromise(
+    Effect.forEach(
+      Array.from(items),
+      (item, index) =>
+        Effect.promise(async (): Promise<Settled<Awaited<ReturnType<typeof f>>>> => {
+          try {
+            signal.throwIfAborted()
+            return { status: "fulfilled", value: await f(item, { signal, index }) }
+          } catch (reason) {
+            return { status: "rejected", reason }
+          }
+        }),
+      { concurrency }
+    )
+  )
+}
+
+class HoldfastClient implements Client {
+  private readonly calls = new Calls()
+  private readonly llm: ManagedRuntime.ManagedRuntime<Llm, LlmError> | undefined
+  private readonly sandbox: ManagedRuntime.ManagedRuntime<Sandbox, never>
+  private closing: Promise<CloseReport> | undefined
+
+  constructor(options: ClientOptions) {
+    const policy = toPolicy(options)
+    this.llm = options.llm && ManagedRuntime.make(llmLayer(options.llm, policy))
+    this.sandbox = ManagedRuntime.make(sandboxLayer(options.sandbox ?? { provider: "local" }))
+  }
+
+  private get models(): ManagedRuntime.ManagedRuntime<Llm, LlmError> {
+    if (this.llm !== undefined) return this.llm
+    throw new TypeError(
+      'this client has no model; give createClient the option llm: { provider: "openai", model: "some-model" }'
+    )
+  }
+
+  generateText: Client["generateText"] = async (input, options) => {
+    const request = toRequest(input, options)
+    const effect = inTime(
+      Effect.flatMap(Llm, (llm) => llm.generateText(request)),
+      options?.timeout
+    )
+    return run(effect, this.models, this.calls, options?.signal)
+  }
+
+  streamText: Client["streamText"] = (input, options) => {
+    const request = toRequest(input, options)
+    const stream = Stream.unwrap(Effect.map(Llm, (llm) => llm.streamText(request)))
+    const total = options?.timeout
+    const timed = total === undefined ? stream : Stream.provideService(stream, Policy.Override, totalOf(total))
+    return iterate(timed, this.models, this.calls, options?.signal)
+  }
+
+  createSession: Client["createSession"] = (options = {}) => makeSession(this.sandbox, this.calls, options)
+
+  executeCode: Client["executeCode"] = async (code, language = "python", options = {}) => {
+    await using session = await this.createSession({ language, ...(options.signal && { signal: options.signal }) })
+    return throwUnlessOk(await session.runCode(code, { ...options, language }), options)
+  }
+
+  map: Client["map"] = mapSettled
+
+  close: Client["close"] = (options = {}) =>
+    (this.closing ??= (async () => {
+      const { calls } = this
+      calls.isClosing = true
+      const before = calls.size
+      const grace = toDuration(options.grace ?? 0, "close.grace")
+      await Effect.runPromise(Effect.timeoutOption(calls.idle, grace))
+      const interrupted = calls.size
+      calls.interruptAll()
+      // Closing the runtimes waits for what was interrupted and gives sockets and sandboxes back.
+      await Promise.all(Array.from(calls.resources, (close) => close()))
+      await Promise.all([this.llm?.dispose(), this.sandbox.dispose()])
+      return { finished: before - interrupted, interrupted }
+    })())
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.close()
+  }
+}
+
+const totalOf = (total: Time): { readonly timeout: { readonly total: Duration.Duration } } => ({
+  timeout: { total: toDuration(total, "timeout") }
+})
+
+const inTime = <A, E, R>(effect: Effect.Effect<A, E, R>, total: Time | undefined): Effect.Effect<A, E, R> =>
+  total === undefined ? effect : Effect.provideService(effect, Policy.Override, totalOf(total))
+
+/** Makes a client. Throws a `TypeError` that names the option that is wrong; opens nothing. */
+export const createClient = (options: ClientOptions): Client => new HoldfastClient(options)

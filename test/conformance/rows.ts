@@ -1,0 +1,202 @@
+/** How a row of the failure table is run: against the server's process, through `Llm` and through the promise client. */
+import { spawn } from "node:child_process"
+import { once } from "node:events"
+import { Cause, Context, Duration, Effect, Exit, Layer, Redacted, Scope, Stream } from "effect"
+import { UndiciHttpClient } from "holdfast/http"
+import { Llm, type LlmError, OpenAiLlm } from "holdfast/llm"
+import { Policy } from "holdfast/policy"
+import { type Client, type ClientOptions, createClient, type Time } from "holdfast/promise"
+import { afterAll, beforeAll } from "vitest"
+
+export interface Stats {
+  readonly requests: number
+  readonly connections: number
+  readonly closed: number
+  readonly open: number
+  readonly keys: ReadonlyArray<string>
+}
+
+/** Options that both doors understand. */
+export interface Options {
+  readonly retry?: { readonly retries?: number; readonly base?: Time; readonly maxRetryAfter?: Time }
+  readonly timeout?: NonNullable<ClientOptions["timeout"]>
+  readonly maxConcurrency?: number
+}
+
+/** What a call of either door ended with. */
+export interface Outcome {
+  readonly text: string
+  readonly error: LlmError.LlmError | undefined
+  readonly attempts: ReadonlyArray<{ readonly outcome: string; readonly waitMillis: number }>
+  readonly finishReason: string | undefined
+}
+
+/** One door, as the rows see it. */
+export interface Door {
+  readonly name: string
+  readonly unary: (url: string, options?: Options) => Promise<Outcome>
+  readonly stream: (url: string, options?: Options, onText?: (text: string) => Promise<void>) => Promise<Outcome>
+}
+
+let origin = ""
+let runs = 0
+
+/** Starts the server's process for the tests of a file. */
+export const useServer = (): void => {
+  let child: ReturnType<typeof spawn> | undefined
+  beforeAll(async () => {
+    child = spawn(process.execPath, [new URL("server.ts", import.meta.url).pathname], {
+      stdio: ["pipe", "pipe", "inherit"]
+    })
+    const { stdout } = child
+    if (stdout === null) throw new Error("the server has no stdout")
+    const [port] = await once(stdout, "data")
+    origin = `http://127.0.0.1:${String(port).trim()}`
+  })
+  afterAll(() => {
+    child?.stdin?.end()
+  })
+}
+
+/** A fresh base URL of a row, and how to ask what reached it. */
+export const row = (id: string): { readonly url: string; readonly stats: () => Promise<Stats> } => {
+  const url = `${origin}/${id}/${++runs}`
+  return {
+    url: `${url}/v1`,
+    stats: async () => {
+      const response = await fetch(`${url}/stats`)
+      const stats: Stats = JSON.parse(await response.text())
+      return stats
+    }
+  }
+}
+
+/** Asks again and again until the server has seen what is expected: it learns of a close when the packet arrives. */
+export const eventually = async (stats: () => Promise<Stats>, isSeen: (stats: Stats) => boolean): Promise<Stats> => {
+  const deadline = performance.now() + 5_000
+  for (;;) {
+    const seen = await stats()
+    if (isSeen(seen) || performance.now() > deadline) return seen
+  }
+}
+
+const outcomeOf = (error: unknown, text: string): Outcome => {
+  if (!isLlmError(error)) throw error
+  return { text, error, attempts: error.attempts, finishReason: undefined }
+}
+
+const isLlmError = (u: unknown): u is LlmError.LlmError => u instanceof Error && "_tag" in u && u._tag === "LlmError"
+
+export const clientOptions = (url: string, options: Options = {}): ClientOptions => ({
+  llm: { provider: "openai", apiKey: "sk-secret", baseUrl: url, model: "test-model" },
+  ...options,
+  retry: { base: 1, ...options.retry }
+})
+
+const withClient = async (url: string, options: Options | undefined, use: (client: Client) => Promise<Outcome>) => {
+  await using client = createClient(clientOptions(url, options))
+  return await use(client)
+}
+
+export const promiseDoor: Door = {
+  name: "promise client",
+  unary: (url, options) =>
+    withClient(url, options, async (client) => {
+      try {
+        const answer = await client.generateText("hi")
+        return { ...answer, error: undefined }
+      } catch (error) {
+        return outcomeOf(error, "")
+      }
+    }),
+  stream: (url, options, onText) =>
+    withClient(url, options, async (client) => {
+      let text = ""
+      try {
+        for await (const event of client.streamText("hi")) {
+          if (event.type === "finish") return { ...event, text, error: undefined }
+          text += event.text
+          await onText?.(event.text)
+        }
+        throw new Error("the stream ended without a finish event")
+      } catch (error) {
+        return outcomeOf(error, text)
+      }
+    })
+}
+
+const duration = (time: Time | undefined): Duration.Duration | undefined =>
+  time === undefined
+    ? undefined
+    : Duration.fromInputUnsafe(typeof time === "number" ? time : Duration.fromInputUnsafe(time as `${number} seconds`))
+
+export const policyOf = ({ maxConcurrency, retry, timeout }: Options = {}): Policy.Policy =>
+  Policy.make({
+    maxConcurrency,
+    retry: { retries: retry?.retries, base: duration(retry?.base) ?? 1, maxRetryAfter: duration(retry?.maxRetryAfter) },
+    timeout: {
+      attempt: duration(timeout?.attempt),
+      firstContent: duration(timeout?.firstContent),
+      idleContent: duration(timeout?.idleContent),
+      total: duration(timeout?.total)
+    }
+  })
+
+export const llmLayer = (url: string, options?: Options): Layer.Layer<Llm.Llm> =>
+  OpenAiLlm.layer({
+    baseUrl: url,
+    apiKey: Redacted.make("sk-secret"),
+    model: "test-model",
+    policy: policyOf(options)
+  }).pipe(Layer.provide(UndiciHttpClient.layer()))
+
+const withLlm = async (
+  url: string,
+  options: Options | undefined,
+  use: (llm: Llm.Llm["Service"]) => Effect.Effect<Outcome, LlmError.LlmError>,
+  textSoFar: () => string
+): Promise<Outcome> => {
+  const scope = Scope.makeUnsafe()
+  try {
+    const context = await Effect.runPromise(Layer.buildWithScope(llmLayer(url, options), scope))
+    const exit = await Effect.runPromiseExit(use(Context.get(context, Llm.Llm)))
+    return Exit.isSuccess(exit) ? exit.value : outcomeOf(Cause.squash(exit.cause), textSoFar())
+  } finally {
+    await Effect.runPromise(Scope.close(scope, Exit.void))
+  }
+}
+
+export const effectDoor: Door = {
+  name: "Llm",
+  unary: (url, options) =>
+    withLlm(
+      url,
+      options,
+      (llm) => Effect.map(llm.generateText(Llm.toRequest("hi")), (answer) => ({ ...answer, error: undefined })),
+      () => ""
+    ),
+  stream: (url, options, onText) => {
+    let text = ""
+    return withLlm(
+      url,
+      options,
+      (llm) => {
+        let outcome: Outcome = { text, error: undefined, attempts: [], finishReason: undefined }
+        const read = Stream.runForEach(llm.streamText(Llm.toRequest("hi")), (event) =>
+          Effect.promise(async () => {
+            if (event.type === "finish") {
+              outcome = { text, error: undefined, attempts: event.attempts, finishReason: event.finishReason }
+              return
+            }
+            text += event.text
+            await onText?.(event.text)
+          })
+        )
+        return Effect.map(read, () => outcome)
+      },
+      () => text
+    )
+  }
+}
+
+export const doors = [effectDoor, promiseDoor] as const
