@@ -1,0 +1,236 @@
+/**
+ * Sandbox on this machine, embedded: CPython and QuickJS as WebAssembly, in one locked process for each session.
+ *
+ * No key, no Docker, no network, no install script: the engines are npm packages. What contains the code and what
+ * does not is in docs/services/sandbox.md; read it before you run code that somebody wrote to attack you.
+ */
+import * as Crypto from "node:crypto"
+import * as Os from "node:os"
+import * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
+import * as Layer from "effect/Layer"
+import * as Scope from "effect/Scope"
+import * as Semaphore from "effect/Semaphore"
+import * as Child from "./internal/child.ts"
+import * as Engines from "./internal/engines.ts"
+import * as LocalSession from "./internal/session.ts"
+import * as Snapshot from "./internal/snapshot.ts"
+import * as Wall from "./internal/wall.ts"
+import * as Warm from "./internal/warm.ts"
+import { Sandbox, type CreateOptions, type Language } from "./Sandbox.ts"
+import { LimitExceeded, SandboxError, Unavailable, UnsupportedLanguage } from "./SandboxError.ts"
+
+/** What a session may use. Memory and files are counted apart; all of it lies in the guest process. */
+export interface Limits {
+  /** Python's memory. The guest sees a `MemoryError`. Default: 512 MiB, the data of a test and no more. */
+  readonly pythonMemoryBytes?: number | undefined
+  /** JavaScript's memory. Default: 256 MiB. */
+  readonly javascriptMemoryBytes?: number | undefined
+  /** What the guest's files hold. Default: 128 MiB; the guest sees "no space left on device". */
+  readonly fileBytes?: number | undefined
+  /** Files and folders. Default: `20_000`. */
+  readonly fileCount?: number | undefined
+  /** stdout and stderr of one run together; the head is kept and `truncated` set. Default: 1 MiB. */
+  readonly outputBytes?: number | undefined
+  /** All results of one run together. Default: 8 MiB, a few plots. */
+  readonly resultBytes?: number | undefined
+  /** The code of one run. Default: 1 MiB, more than any model writes. */
+  readonly codeBytes?: number | undefined
+}
+
+/** How the sandbox works. Every option has a default. */
+export interface Options {
+  /** The languages it runs. Default: both. */
+  readonly languages?: ReadonlyArray<Language> | undefined
+  /**
+   * The operating system's wall (bubblewrap): `"auto"` uses it where a probe shows that it works, `"require"` fails
+   * `create` where it does not, `"off"` goes without. `session.isolation.os` says what is in force.
+   * Default: `"auto"`, because most machines cannot have it.
+   */
+  readonly os?: "auto" | "require" | "off" | undefined
+  /**
+   * Guests booted ahead, from the first `create` on; a warm guest makes `create` a matter of milliseconds and holds
+   * its memory (190 MB for Python, 65 MB for JavaScript). Default: `{ python: 1, javascript: 0 }`.
+   */
+  readonly pool?: { readonly python?: number | undefined; readonly javascript?: number | undefined } | undefined
+  /** Sessions at once; the next ones wait. Default: the number of cores, at least 2: more would only share them. */
+  readonly maxSessions?: number | undefined
+  /** Sessions that may wait; more fail with `LimitExceeded`. Default: `32`. */
+  readonly maxQueue?: number | undefined
+  /** What a run has between the request to stop and the kill. Default: `"500 millis"`. */
+  readonly grace?: Duration.Input | undefined
+  /** Where the snapshot of the booted Python is kept. Default: `holdfast` in the user's cache folder. */
+  readonly cacheDir?: string | undefined
+  readonly limits?: Limits | undefined
+}
+
+const provider = "local"
+const mebibyte = 1024 * 1024
+
+/** The guest process without its guest: Node, the engine's code and the file system's glue. */
+const overheadBytes = 350 * mebibyte
+
+const refuse = (reason: SandboxError["reason"]) => new SandboxError({ provider, reason })
+
+const bootLimits = (language: Language, limits: Limits) => ({
+  memoryBytes:
+    language === "python"
+      ? (limits.pythonMemoryBytes ?? 512 * mebibyte)
+      : (limits.javascriptMemoryBytes ?? 256 * mebibyte),
+  fileBytes: limits.fileBytes ?? 128 * mebibyte,
+  fileCount: limits.fileCount ?? 20_000,
+  outputBytes: limits.outputBytes ?? mebibyte,
+  resultBytes: limits.resultBytes ?? 8 * mebibyte
+})
+
+/** How guests of one language start: with a snapshot, and without one should that fail. */
+const starts = Effect.fnUntraced(function* (
+  language: Language,
+  options: Options,
+  wall: Effect.Effect<Wall.Wall, Unavailable>
+) {
+  const engine = yield* Engines.find(language)
+  const boot = { language, engine: engine.engine, variant: engine.variant, snapshot: "", snapshotOnly: false, env: {} }
+  const plain: Child.Start = {
+    wall: yield* wall,
+    readable: engine.folders,
+    boot: { ...boot, ...bootLimits(language, options.limits ?? {}) }
+  }
+  const snapshot =
+    language === "python" ? yield* Snapshot.prepare(options.cacheDir ?? (yield* Snapshot.defaultFolder), plain) : ""
+  if (snapshot === "") return { engine, plain, fast: plain }
+  const fast = { ...plain, readable: [...engine.folders, snapshot], boot: { ...plain.boot, snapshot } }
+  return { engine, plain, fast }
+})
+
+/** One language of the layer: what it starts from, and its warm guests. */
+const station = Effect.fnUntraced(function* (
+  language: Language,
+  options: Options,
+  wall: Effect.Effect<Wall.Wall, Unavailable>,
+  guests: Set<Child.Child>
+) {
+  const found = yield* Effect.cached(starts(language, options, wall))
+  const boot = found.pipe(
+    Effect.flatMap(({ fast, plain }) =>
+      Child.boot(fast, guests).pipe(
+        Effect.catch((lost) => (fast === plain ? Effect.fail(lost) : Child.boot(plain, guests)))
+      )
+    ),
+    Effect.mapError((reason) =>
+      refuse(
+        reason._tag === "Unavailable"
+          ? reason
+          : new Unavailable({
+              description: `no guest could be started: ${reason.description}`,
+              transient: true,
+              cause: reason
+            })
+      )
+    )
+  )
+  const size = options.pool?.[language] ?? (language === "python" ? 1 : 0)
+  const { take } = yield* Warm.make(boot, size)
+  return { found, take }
+})
+
+/** The error of a guest that is no longer there, for a session that wants to run on it. */
+const alive = (child: Child.Child) =>
+  Effect.suspend(() => (child.loss === undefined ? Effect.succeed(child) : Effect.fail(refuse(child.loss))))
+
+const make = Effect.fnUntraced(function* (options: Options) {
+  const languages = options.languages ?? ["python", "javascript"]
+  const grace = Duration.fromInputUnsafe(options.grace ?? "500 millis")
+  const limits = options.limits ?? {}
+  const maxSessions = options.maxSessions ?? Math.max(2, Os.availableParallelism())
+  const places = yield* Semaphore.make(maxSessions)
+  const guests = new Set<Child.Child>()
+  yield* Effect.addFinalizer(() =>
+    Effect.forEach([...guests], (child) => child.kill("closed", "the sandbox was closed"), {
+      concurrency: "unbounded",
+      discard: true
+    })
+  )
+  const wall = yield* Effect.cached(Wall.find(options.os ?? "auto"))
+  const stations = {
+    python: yield* station("python", options, wall, guests),
+    javascript: yield* station("javascript", options, wall, guests)
+  }
+  let waiting = 0
+
+  const place = Effect.suspend(() => {
+    if (waiting >= (options.maxQueue ?? 32) + maxSessions)
+      return Effect.fail(
+        refuse(new LimitExceeded({ limit: "queue", description: `${waiting} sessions are open or waiting already` }))
+      )
+    waiting += 1
+    return Effect.acquireRelease(places.take(1), () => places.release(1), { interruptible: true }).pipe(
+      Effect.tap(() => Effect.addFinalizer(() => Effect.sync(() => void (waiting -= 1)))),
+      Effect.onError(() => Effect.sync(() => void (waiting -= 1)))
+    )
+  })
+
+  const acquire = (language: Language) =>
+    Effect.acquireRelease(stations[language].take, (child) => child.kill("closed", "its session was closed"), {
+      interruptible: true
+    })
+
+  const open = Effect.fnUntraced(function* (request: CreateOptions) {
+    const language = request.language ?? "python"
+    const scope = yield* Effect.scope
+    yield* place
+    const first = yield* acquire(language)
+    const held = new Map([[language, first]])
+    const { engine } = yield* stations[language].found.pipe(Effect.mapError(refuse))
+    const { os } = yield* wall.pipe(Effect.mapError(refuse))
+    // A second language is a second process: the engines share nothing, not even a bug.
+    const guest = Effect.fnUntraced(function* (wanted: Language) {
+      if (!languages.includes(wanted))
+        return yield* refuse(new UnsupportedLanguage({ language: wanted, supported: languages }))
+      const child = held.get(wanted) ?? (yield* acquire(wanted).pipe(Scope.provide(scope)))
+      held.set(wanted, child)
+      return yield* alive(child)
+    })
+    return yield* LocalSession.make({
+      id: Crypto.randomUUID(),
+      userId: request.userId,
+      language,
+      languages,
+      env: request.env ?? {},
+      isolation: { engine: engine.name, process: "child", os, network: os === "none" ? "host" : "none" },
+      guest,
+      grace,
+      codeBytes: limits.codeBytes ?? mebibyte,
+      residentBytes: bootLimits(language, limits).memoryBytes + bootLimits(language, limits).fileBytes + overheadBytes
+    })
+  })
+
+  const create = Effect.fn("LocalSandbox.create")(function* (request: CreateOptions = {}) {
+    const language = request.language ?? "python"
+    if (!languages.includes(language)) return yield* refuse(new UnsupportedLanguage({ language, supported: languages }))
+    const timeout = Duration.fromInputUnsafe(request.createTimeout ?? "30 seconds")
+    // A scope of its own, so that a create that fails half-way gives back what it took now, not when the caller's closes.
+    const scope = yield* Scope.fork(yield* Effect.scope)
+    return yield* open(request).pipe(
+      Scope.provide(scope),
+      Effect.timeoutOrElse({
+        duration: timeout,
+        orElse: () =>
+          Effect.fail(
+            refuse(
+              new Unavailable({
+                description: `no session within ${Duration.format(timeout)}: raise \`createTimeout\` or \`maxSessions\``,
+                transient: true
+              })
+            )
+          )
+      }),
+      Effect.onError((cause) => Scope.close(scope, Exit.failCause(cause)))
+    )
+  })
+  return Sandbox.of({ create })
+})
+
+/** The embedded sandbox. Nothing is started before the first `create`; closing the layer kills every guest. */
+export const layer = (options: Options = {}): Layer.Layer<Sandbox> => Layer.effect(Sandbox, make(options))

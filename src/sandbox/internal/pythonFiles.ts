@@ -1,0 +1,225 @@
+/** The Python guest's streams and file system: all in memory, counted, and cut off from the terminal. */
+import type { Channel } from "./channel.ts"
+import { deviceFd } from "./driver.ts"
+import type { Boot } from "./frame.ts"
+
+/** A node of Emscripten's in-memory file system. */
+interface FileNode {
+  readonly mode: number
+  readonly contents: unknown
+  readonly name_next?: FileNode | null | undefined
+}
+
+interface FileStream {
+  readonly node: FileNode
+}
+
+type Write = (
+  stream: FileStream,
+  buffer: Int8Array,
+  offset: number,
+  length: number,
+  at: number,
+  own?: boolean
+) => number
+
+interface Device {
+  open?: (stream: { seekable: boolean }) => void
+  read: (stream: unknown, buffer: Int8Array, offset: number, length: number) => number
+  write: (stream: unknown, buffer: Int8Array, offset: number, length: number) => number
+}
+
+/** The parts of Emscripten's module that we stand on. All of them private to Pyodide: hence the exact version. */
+export interface Engine {
+  readonly HEAP8: Int8Array
+  readonly HEAPU8: Uint8Array
+  readonly growMemory: (bytes: number) => unknown
+  readonly _Py_EMSCRIPTEN_SIGNAL_HANDLING: number
+  readonly __Py_NoneStruct: number
+  readonly _malloc: (bytes: number) => number
+  readonly _free: (pointer: number) => void
+  readonly _PyImport_AddModule: (name: number) => number
+  readonly _PyObject_GetAttrString: (object: number, name: number) => number
+  readonly _PyObject_CallNoArgs: (callable: number) => number
+  readonly _PyObject_CallOneArg: (callable: number, argument: number) => number
+  readonly _PyObject_IsTrue: (object: number) => number
+  readonly _PyEval_EvalCode: (code: number, globals: number, locals: number) => number
+  readonly _PyErr_GetRaisedException: () => number
+  readonly _PyErr_CheckSignals: () => number
+  readonly _PyErr_Clear: () => void
+  readonly _PyList_GetItem: (list: number, index: number) => number
+  readonly _PyUnicode_FromStringAndSize: (pointer: number, size: number) => number
+  readonly _PyUnicode_AsUTF8AndSize: (object: number, size: number) => number
+  readonly _Py_DecRef: (object: number) => void
+  readonly FS: {
+    readonly makedev: (major: number, minor: number) => number
+    readonly registerDevice: (device: number, operations: Device) => void
+    readonly mkdev: (path: string, mode: number, device: number) => void
+    readonly unlink: (path: string) => void
+    readonly open: (path: string, flags: number) => { readonly fd: number }
+    readonly close: (stream: unknown) => void
+    readonly getStream: (fd: number) => unknown
+    readonly analyzePath: (path: string) => { readonly exists: boolean }
+    readonly ErrnoError: new (errno: number) => Error
+    readonly nameTable: ReadonlyArray<FileNode | null | undefined>
+    readonly streams: ReadonlyArray<FileStream | null | undefined>
+    createNode: (parent: unknown, name: string, mode: number, device: number) => FileNode
+    readonly filesystems: {
+      readonly MEMFS: {
+        readonly ops_table: { readonly file: { readonly stream: { write: Write } } }
+        readonly stream_ops: { write: Write }
+        resizeFileStorage: (node: FileNode, size: number) => void
+      }
+    }
+  }
+}
+
+const functions = [
+  "growMemory",
+  "_malloc",
+  "_free",
+  "_PyImport_AddModule",
+  "_PyObject_GetAttrString",
+  "_PyObject_CallNoArgs",
+  "_PyObject_CallOneArg",
+  "_PyObject_IsTrue",
+  "_PyEval_EvalCode",
+  "_PyErr_GetRaisedException",
+  "_PyErr_CheckSignals",
+  "_PyErr_Clear",
+  "_PyList_GetItem",
+  "_PyUnicode_FromStringAndSize",
+  "_PyUnicode_AsUTF8AndSize",
+  "_Py_DecRef"
+]
+
+/** Whether `u` has what we stand on; the boot fails where it has not. */
+export const isEngine = (u: unknown): u is Engine => {
+  if (typeof u !== "object" || u === null) return false
+  const part = new Map<string, unknown>(Object.entries(u))
+  const files = part.get("FS")
+  return (
+    functions.every((name) => typeof part.get(name) === "function") &&
+    part.get("HEAPU8") instanceof Uint8Array &&
+    part.get("HEAP8") instanceof Int8Array &&
+    typeof part.get("_Py_EMSCRIPTEN_SIGNAL_HANDLING") === "number" &&
+    typeof part.get("__Py_NoneStruct") === "number" &&
+    typeof files === "object" &&
+    files !== null &&
+    ["makedev", "registerDevice", "mkdev", "unlink", "open", "close", "getStream", "createNode"].every(
+      (name) => typeof Reflect.get(files, name) === "function"
+    )
+  )
+}
+
+const device = (read: Device["read"], write: (bytes: Uint8Array) => void): Device => ({
+  open: (stream) => {
+    stream.seekable = false
+  },
+  read,
+  write: (_stream, buffer, offset, length) => {
+    write(new Uint8Array(buffer.buffer, buffer.byteOffset + offset, length))
+    return length
+  }
+})
+
+const endOfFile = () => 0
+
+/** Any number that Emscripten does not use itself. */
+const major = 90
+
+/** Gives the guest streams 0 to 2 and the driver's device, and takes the terminal away. */
+export const openStreams = (engine: Engine, channel: Channel): void => {
+  const { FS } = engine
+  const speak = (bytes: Uint8Array) => {
+    const text = Buffer.from(bytes.subarray(1)).toString("latin1") // the driver writes ASCII
+    if (bytes[0] === 0x53 /* S */) channel.sleep(Number(text))
+    else if (bytes[0] === 0x52 /* R */) channel.result(text)
+  }
+  const devices: ReadonlyArray<readonly [string, Device]> = [
+    ["/dev/stdin", device(endOfFile, () => undefined)],
+    ["/dev/stdout", device(endOfFile, (bytes) => channel.write("stdout", bytes))],
+    ["/dev/stderr", device(endOfFile, (bytes) => channel.write("stderr", bytes))],
+    ["/dev/holdfast", device(endOfFile, speak)]
+  ]
+  for (let fd = 0; fd < 64; fd++) {
+    const stream = FS.getStream(fd)
+    if (stream !== undefined && stream !== null) FS.close(stream)
+  }
+  for (const path of ["/dev/tty", "/dev/tty1", ...devices.map(([path]) => path)])
+    if (FS.analyzePath(path).exists) FS.unlink(path)
+  const silent = device(endOfFile, () => undefined)
+  // Pyodide numbers its terminals from 5 on; whoever still holds such a number speaks to nobody.
+  for (let number = 2; number < major; number++)
+    for (let minor = 0; minor < 4; minor++) FS.registerDevice(FS.makedev(number, minor), silent)
+  devices.forEach(([path, operations], minor) => {
+    FS.registerDevice(FS.makedev(major, minor), operations)
+    FS.mkdev(path, 0o666, FS.makedev(major, minor))
+    const { fd } = FS.open(path, minor === 0 ? 0 : 1)
+    if (fd !== minor) throw new Error(`stream ${minor} opened as ${fd}`)
+  })
+  FS.unlink("/dev/holdfast")
+  if (devices.length !== deviceFd + 1) throw new Error("the driver's device has another number")
+}
+
+/** ENOSPC of Emscripten's libc. */
+const ENOSPC = 51
+
+/** What lies in the file system now: named files, and unlinked ones that are still open. */
+const weigh = (files: Engine["FS"]): { readonly bytes: number; readonly count: number } => {
+  const seen = new Set<FileNode>()
+  for (const head of files.nameTable)
+    for (let node = head; node !== undefined && node !== null; node = node.name_next) seen.add(node)
+  for (const stream of files.streams) if (stream?.node !== undefined) seen.add(stream.node)
+  let bytes = 0
+  for (const node of seen) bytes += capacity(node)
+  return { bytes, count: seen.size }
+}
+
+const capacity = (node: FileNode): number => (node.contents instanceof Uint8Array ? node.contents.length : 0)
+
+/**
+ * Bounds what files hold. Their bytes lie in the JavaScript heap, which neither the engine's memory limit nor V8's
+ * heap limit bounds. The running sums only ever err upwards (a rename over a file, a close of an unlinked one), and
+ * are made exact before anything is refused.
+ */
+export const limitFiles = (engine: Engine, boot: Boot): void => {
+  const { FS } = engine
+  const { MEMFS } = FS.filesystems
+  const before = weigh(FS)
+  let { bytes, count } = before
+  const claim = (more: number, nodes: number) => {
+    const fits = () => bytes + more <= before.bytes + boot.fileBytes && count + nodes <= before.count + boot.fileCount
+    if (!fits()) ({ bytes, count } = weigh(FS))
+    if (!fits()) throw new FS.ErrnoError(ENOSPC)
+  }
+
+  const write = MEMFS.stream_ops.write
+  const limited: Write = (stream, buffer, offset, length, at, own) => {
+    const size = capacity(stream.node)
+    // Emscripten grows a file by an eighth at least, and doubles one under a mebibyte.
+    const grown = at + length <= size ? size : Math.max(at + length, size < 1 << 20 ? size * 2 : size * 1.125, 256)
+    claim(grown - size, 0)
+    const written = write(stream, buffer, offset, length, at, own)
+    bytes += capacity(stream.node) - size
+    return written
+  }
+  MEMFS.stream_ops.write = limited
+  MEMFS.ops_table.file.stream.write = limited
+
+  const resize = MEMFS.resizeFileStorage
+  MEMFS.resizeFileStorage = (node, wanted) => {
+    const size = capacity(node)
+    // The old bytes live until the new ones are filled.
+    claim(wanted, 0)
+    resize(node, wanted)
+    bytes += capacity(node) - size
+  }
+
+  const create = FS.createNode
+  FS.createNode = (parent, name, mode, number) => {
+    claim(0, 1)
+    count += 1
+    return create(parent, name, mode, number)
+  }
+}
