@@ -94,12 +94,14 @@ const show = (event: ExecutionEvent, isLine: boolean): Effect.Effect<void, never
       return Output.stderr(event.text)
     case "result":
       return isLine ? Output.stdout(`${event.result["text/plain"] ?? ""}\n`) : Effect.void
-    case "done": {
-      const { error, stderr } = event.execution
-      // Some engines print their traceback to stderr; it is not said twice.
-      return error === undefined || stderr.includes(error.traceback.trim())
-        ? Effect.void
-        : Output.stderr(`${error.traceback.trimEnd()}\n`)
-    }
+    case "done":
+      return Output.stderr(unsaid(event.execution))
   }
+}
+
+/** The traceback, unless the program has printed it itself or has ended itself on purpose, as the language does it. */
+const unsaid = ({ error, stderr }: Execution): string => {
+  if (error === undefined || error.name === "SystemExit") return ""
+  const traceback = error.traceback.trimEnd()
+  return traceback === "" || stderr.includes(traceback) ? "" : `${traceback}\n`
 }

@@ -2,7 +2,7 @@
 import type { Solution, Task } from "../../agent/CodeAgent.ts"
 import type { LlmError } from "../../llm/LlmError.ts"
 import * as Usage from "../../llm/Usage.ts"
-import type { Language } from "../../sandbox/Sandbox.ts"
+import type { Execution, Language } from "../../sandbox/Sandbox.ts"
 import type { SandboxError } from "../../sandbox/SandboxError.ts"
 
 /** One line of the results file. */
@@ -32,7 +32,7 @@ export const fromSolution = (task: Task, solution: Solution): Outcome => {
     retries: Math.max(0, solution.attempts.length - solution.rounds.length),
     usage: solution.usage,
     durationMillis: solution.durationMillis,
-    problem: last?.execution?.error === undefined ? last?.problem : describe(last.execution.error),
+    problem: last?.execution?.outcome === "failed" ? describe(last.execution) : last?.problem,
     code: last?.code
   }
 }
@@ -49,5 +49,7 @@ export const fromError = (task: Task, error: LlmError | SandboxError, durationMi
   problem: error.message
 })
 
-const describe = ({ name, value }: { readonly name: string; readonly value: string }): string =>
-  value === "" ? name : `${name}: ${value}`
+const describe = ({ error, exitCode }: Execution): string => {
+  if (error === undefined) return `exit code ${exitCode}`
+  return error.value === "" ? error.name : `${error.name}: ${error.value}`
+}

@@ -1,0 +1,106 @@
+#!/usr/bin/env node
+/** The `holdfast` program: the one place where all layers meet, and where signals and exit codes are known. */
+import * as NodeChildProcessSpawner from "@effect/platform-node-shared/NodeChildProcessSpawner"
+import * as NodeFileSystem from "@effect/platform-node-shared/NodeFileSystem"
+import * as NodePath from "@effect/platform-node-shared/NodePath"
+import * as NodeStdio from "@effect/platform-node-shared/NodeStdio"
+import * as NodeTerminal from "@effect/platform-node-shared/NodeTerminal"
+import * as Cause from "effect/Cause"
+import * as CliConfig from "effect/cli/CliConfig"
+import * as CliError from "effect/cli/CliError"
+import * as CliOutput from "effect/cli/CliOutput"
+import * as Command from "effect/cli/Command"
+import * as GlobalFlag from "effect/cli/GlobalFlag"
+import * as Console from "effect/Console"
+import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
+import * as Layer from "effect/Layer"
+import * as Runtime from "effect/Runtime"
+import * as Schema from "effect/Schema"
+import { readFileSync } from "node:fs"
+import * as UndiciHttpClient from "../http/UndiciHttpClient.ts"
+import * as OpenAiLlm from "../llm/OpenAiLlm.ts"
+import * as Policy from "../policy/Policy.ts"
+import * as LocalSandbox from "../sandbox/LocalSandbox.ts"
+import { ask } from "./ask.ts"
+import { Ended } from "./internal/ending.ts"
+import type { Floors } from "./internal/floors.ts"
+import { plain } from "./internal/plain.ts"
+import { run } from "./run.ts"
+import { solve } from "./solve.ts"
+
+const floors: Floors = {
+  llm: (endpoint, policy) =>
+    Layer.provide(OpenAiLlm.layer({ ...endpoint, policy: Policy.make(policy) }), UndiciHttpClient.layer()),
+  sandbox: (sessions) => LocalSandbox.layer({ maxSessions: sessions })
+}
+
+const holdfast = Command.make("holdfast").pipe(
+  Command.withDescription("Calls that hold: run code in a sandbox, ask a model, and let one write code for the other."),
+  Command.withSubcommands([run(floors), ask(floors), solve(floors)])
+)
+
+const oneLine = (text: string): string =>
+  plain(text)
+    .trim()
+    .replace(/\s*\n\s*/g, " ")
+
+/** A wrong command line is one line on stderr; the whole help is there for who asks. */
+const presenter: CliOutput.Presenter = {
+  present: (event) => {
+    if (event._tag !== "InvalidInvocation") return CliOutput.defaultPresenter.present(event)
+    const problem = event.errors.map(({ message }) => oneLine(message)).join("; ")
+    return Console.error(`holdfast: ${problem} (see ${event.commandPath.join(" ")} --help)`)
+  }
+}
+
+/** Says why the program ends, in one line, and turns it into an exit code. */
+const end = (exit: Exit.Exit<void, unknown>): Effect.Effect<number> => {
+  if (Exit.isSuccess(exit)) return Effect.succeed(0)
+  if (Cause.hasInterruptsOnly(exit.cause)) return Effect.succeed(130)
+  const error = Cause.squash(exit.cause)
+  if (error instanceof Ended) return Effect.succeed(error.exitCode)
+  if (CliError.isCliError(error)) return Effect.succeed(2)
+  const isExpected = exit.cause.reasons.every(Cause.isFailReason)
+  const line = isExpected && error instanceof Error ? oneLine(error.message) : Cause.pretty(exit.cause)
+  return Effect.as(Console.error(`holdfast: ${line}`), Runtime.getErrorExitCode(error))
+}
+
+const services = Layer.mergeAll(
+  NodeChildProcessSpawner.layer.pipe(Layer.provideMerge(Layer.merge(NodeFileSystem.layer, NodePath.layer))),
+  NodeStdio.layer,
+  NodeTerminal.layer,
+  CliOutput.layerPresenter(presenter),
+  CliConfig.layer({ builtIns: [GlobalFlag.Help, GlobalFlag.Version, GlobalFlag.Completions] })
+)
+
+// Two floors up from here, in `src` and in `dist` alike.
+const Manifest = Schema.fromJsonString(Schema.Struct({ version: Schema.String }))
+const manifest = readFileSync(new URL("../../package.json", import.meta.url), "utf8")
+const { version } = Schema.decodeUnknownSync(Manifest)(manifest)
+
+const program = Command.run(holdfast, { version }).pipe(Effect.provide(services), Effect.exit)
+
+const fiber = Effect.runFork(Effect.flatMap(program, end))
+
+// A terminal sends Ctrl-C to the whole group and npm sends it on: what comes within this time is the same key press.
+const samePressMillis = 1000
+let stopping: { readonly code: number; readonly at: number } | undefined
+
+/** The first signal stops in good order, a second one at once. */
+const stop = (code: number): void => {
+  const now = performance.now()
+  if (stopping === undefined) {
+    stopping = { code, at: now }
+    fiber.interruptUnsafe()
+  } else if (now - stopping.at > samePressMillis) {
+    process.exit(code)
+  }
+}
+
+process.on("SIGINT", () => stop(130))
+process.on("SIGTERM", () => stop(143))
+// The reader of our output has gone (`holdfast ... | head`): nobody is left to work for. 141 = 128 + SIGPIPE.
+process.stdout.on("error", () => stop(141))
+process.stderr.on("error", () => stop(141))
+fiber.addObserver((exit) => process.exit(stopping?.code ?? (Exit.isSuccess(exit) ? exit.value : 130)))
