@@ -20,7 +20,9 @@
  */
 import * as Data from "effect/Data"
 import * as Duration from "effect/Duration"
+import { NodeInspectSymbol } from "effect/Inspectable"
 import type { Attempt } from "../policy/Attempt.ts"
+import { inspectError } from "../policy/internal/inspect.ts"
 import type { PolicyError } from "../policy/PolicyError.ts"
 import type { Phase, Retryable } from "../policy/Retryable.ts"
 import type {
@@ -108,8 +110,11 @@ export class LlmError
   get status(): number | undefined {
     return "status" in this.reason ? this.reason.status : undefined
   }
+  override [NodeInspectSymbol](): string {
+    return inspectError(this)
+  }
   override get message(): string {
     const after = this.attempts.length > 1 ? `, after ${this.attempts.length} attempts` : ""
-    return `llm ${this.provider}: ${this.reason.message}${after}`
+    return `llm ${this.attempts[0]?.endpoint ?? this.provider}: ${this.reason.message}${after}`
   }
 }

@@ -26,6 +26,7 @@ export class DeadlineExceeded
   implements Retryable
 {
   readonly isRetryable = false
+  readonly code = "DeadlineExceeded"
   override get message(): string {
     const last = this.cause instanceof Error ? ` (the last failure: ${this.cause.message})` : ""
     return `${this.key}: the deadline of ${this.totalMillis} ms leaves no time${last}; raise \`total\` or ask for less`
@@ -44,6 +45,7 @@ export class AttemptTimeout
   readonly isRetryable = true
   readonly isTimeout = true
   readonly phase = "maybeSent"
+  readonly code = "AttemptTimeout"
   override get message(): string {
     return `${this.key}: no complete answer within the attempt timeout of ${this.timeoutMillis} ms`
   }
@@ -63,6 +65,7 @@ export class Shed
 {
   readonly isRetryable = false
   readonly phase = "notSent"
+  readonly code = "Shed"
   override get message(): string {
     return `${this.key}: too many calls are waiting (${this.waiting}); raise \`maxQueue\` or send less`
   }
@@ -77,6 +80,7 @@ export class Draining
 {
   readonly isRetryable = false
   readonly phase = "notSent"
+  readonly code = "Draining"
   override get message(): string {
     return `${this.key}: the client is closing and takes no new calls`
   }

@@ -10,7 +10,9 @@
  */
 import * as Data from "effect/Data"
 import type * as Duration from "effect/Duration"
+import { NodeInspectSymbol } from "effect/Inspectable"
 import type { Attempt } from "../policy/Attempt.ts"
+import { inspectError } from "../policy/internal/inspect.ts"
 import type { PolicyError } from "../policy/PolicyError.ts"
 import type { Phase, Retryable } from "../policy/Retryable.ts"
 
@@ -156,6 +158,9 @@ export class SandboxError
   }
   get phase(): Phase {
     return this.reason.phase
+  }
+  override [NodeInspectSymbol](): string {
+    return inspectError(this)
   }
   override get message(): string {
     return `sandbox ${this.provider}: ${this.reason.message}`

@@ -74,13 +74,14 @@ const toFinishReason = (value: string): FinishReason => finishReasons[value] ?? 
 const toUsage = (value: unknown): Usage.Usage | undefined => {
   const usage = record(value)
   if (usage === undefined) return undefined
+  // DeepSeek's own name, and everybody else's.
+  const cached = count(record(usage.prompt_tokens_details)?.cached_tokens) ?? count(usage.prompt_cache_hit_tokens)
+  const reasoning = count(record(usage.completion_tokens_details)?.reasoning_tokens)
   return {
     inputTokens: count(usage.prompt_tokens) ?? 0,
     outputTokens: count(usage.completion_tokens) ?? 0,
-    // DeepSeek's own name, and everybody else's.
-    cachedInputTokens:
-      count(record(usage.prompt_tokens_details)?.cached_tokens) ?? count(usage.prompt_cache_hit_tokens),
-    reasoningTokens: count(record(usage.completion_tokens_details)?.reasoning_tokens)
+    ...(cached === undefined ? undefined : { cachedInputTokens: cached }),
+    ...(reasoning === undefined ? undefined : { reasoningTokens: reasoning })
   }
 }
 

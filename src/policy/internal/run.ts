@@ -10,7 +10,7 @@ import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Fiber from "effect/Fiber"
-import type { Recorder } from "../Attempt.ts"
+import type { Attempt, Recorder } from "../Attempt.ts"
 import type * as Concurrency from "../Concurrency.ts"
 import * as Deadline from "../Deadline.ts"
 import { AttemptTimeout, DeadlineExceeded, Draining, type PolicyError, type Shed } from "../PolicyError.ts"
@@ -196,15 +196,15 @@ export class Run<R> implements Retry.Call {
   }
 
   private record(outcome: string, phase: Phase | undefined): void {
-    this.recorder?.attempts.push({
+    const attempt: Attempt = {
       endpoint: this.key,
       startMillis: this.startedAt,
       durationMillis: this.clock.currentTimeMillisUnsafe() - this.startedAt,
       outcome,
-      phase,
       waitMillis: this.lastWait.millis,
       waitCause: this.lastWait.cause,
       queuedMillis: this.queuedMillis
-    })
+    }
+    this.recorder?.attempts.push(phase === undefined ? attempt : { ...attempt, phase })
   }
 }
