@@ -1,0 +1,13 @@
+import { ExponentialBackoff, handleAll, retry, timeout, TimeoutStrategy, wrap } from "cockatiel"
+import { type Contender, ofCalls } from "../Contender.ts"
+
+export const contender: Contender = {
+  name: "cockatiel",
+  wrap: async () => {
+    const policy = wrap(
+      retry(handleAll, { maxAttempts: 2, backoff: new ExponentialBackoff() }),
+      timeout(10_000, TimeoutStrategy.Cooperative)
+    )
+    return ofCalls(() => policy.execute(() => undefined))
+  }
+}
