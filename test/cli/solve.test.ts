@@ -28,7 +28,7 @@ const row = (table: string, name: string): ReadonlyArray<number> => {
   return (line.match(/[\d.]+/g) ?? []).map(Number)
 }
 
-describe("holdfast solve", () => {
+describe("holdfast solve", { timeout: 60_000 }, () => {
   for (const seed of [1, 2026]) {
     it(`solves all example tasks with the faults of seed ${seed}`, { timeout: 120_000 }, async () => {
       const tasks = fileURLToPath(new URL("../../examples/tasks.jsonl", import.meta.url))
@@ -123,7 +123,7 @@ describe("holdfast solve", () => {
   })
 })
 
-describe("holdfast solve, stopped", () => {
+describe("holdfast solve, stopped", { timeout: 60_000 }, () => {
   for (const [signal, exitCode] of [
     ["SIGINT", 130],
     ["SIGTERM", 143]
