@@ -66,7 +66,10 @@ export interface Engine {
     createNode: (parent: unknown, name: string, mode: number, device: number) => FileNode
     readonly filesystems: {
       readonly MEMFS: {
-        readonly ops_table: { readonly file: { readonly stream: { write: Write } } }
+        readonly ops_table: {
+          readonly file: { readonly stream: { write: Write } }
+          readonly dir: { readonly node: { symlink: (parent: unknown, name: string, target: string) => FileNode } }
+        }
         readonly stream_ops: { write: Write }
         resizeFileStorage: (node: FileNode, size: number) => void
       }
@@ -162,8 +165,13 @@ export const openStreams = (engine: Engine, channel: Channel): void => {
   if (devices.length !== deviceFd + 1) throw new Error("the driver's device has another number")
 }
 
-/** ENOSPC of Emscripten's libc. */
+// errno values of Emscripten's libc.
+const ENAMETOOLONG = 37
 const ENOSPC = 51
+
+// NAME_MAX and PATH_MAX of Linux. Emscripten has neither, and a name is a JavaScript string that lives in V8's heap.
+const nameChars = 255
+const pathChars = 4096
 
 /** What lies in the file system now: named files, and unlinked ones that are still open. */
 const weigh = (files: Engine["FS"]): { readonly bytes: number; readonly count: number } => {
@@ -176,7 +184,8 @@ const weigh = (files: Engine["FS"]): { readonly bytes: number; readonly count: n
   return { bytes, count: seen.size }
 }
 
-const capacity = (node: FileNode): number => (node.contents instanceof Uint8Array ? node.contents.length : 0)
+/** Bytes are held as whatever array they were written from, signed or not. */
+const capacity = (node: FileNode): number => (ArrayBuffer.isView(node.contents) ? node.contents.byteLength : 0)
 
 /**
  * Bounds what files hold. Their bytes lie in the JavaScript heap, which neither the engine's memory limit nor V8's
@@ -218,8 +227,16 @@ export const limitFiles = (engine: Engine, boot: Boot): void => {
 
   const create = FS.createNode
   FS.createNode = (parent, name, mode, number) => {
+    if (name.length > nameChars) throw new FS.ErrnoError(ENAMETOOLONG)
     claim(0, 1)
     count += 1
     return create(parent, name, mode, number)
+  }
+
+  const folders = MEMFS.ops_table.dir.node
+  const symlink = folders.symlink
+  folders.symlink = (parent, name, target) => {
+    if (target.length > pathChars) throw new FS.ErrnoError(ENAMETOOLONG)
+    return symlink(parent, name, target)
   }
 }
