@@ -45,7 +45,7 @@ describe("holdfast ask", () => {
   it.live("says in one line why there is no answer, without the key, and ends with 1", () =>
     Effect.gen(function* () {
       const { code, stderr, stdout } = yield* ask(() => undefined, ["?"])
-      assert.match(stderr, /^holdfast: llm openai: [^\n]+\n$/)
+      assert.match(stderr, /^holdfast: llm openai[^\n]+no recorded answer[^\n]+\n$/)
       assert.notInclude(stdout + stderr, secret)
       assert.strictEqual(code, 1)
     })

@@ -29,24 +29,24 @@ const row = (table: string, name: string): ReadonlyArray<number> => {
 }
 
 describe("holdfast solve", { timeout: 60_000 }, () => {
-  for (const seed of [1, 2026]) {
-    it(`solves all example tasks with the faults of seed ${seed}`, { timeout: 120_000 }, async () => {
-      const tasks = fileURLToPath(new URL("../../examples/tasks.jsonl", import.meta.url))
-      const { code, stdout, stderr } = await holdfast(["solve", tasks, "--offline", "--seed", String(seed)])
-      assert.include(stdout, "passed 44 of 44", stderr)
-      // tasks, passed, rounds: nine first answers are wrong
-      assert.deepStrictEqual(row(stdout, "all").slice(0, 3), [44, 44, 53])
-      for (const kind of ["rateLimited", "unavailable", "reset", "stall", "cut"]) {
-        const [injected = 0, survived] = row(stdout, kind)
-        assert.isAtLeast(injected, 3, kind)
-        assert.strictEqual(survived, injected, kind)
-      }
-      const [, failed, requests] = /(\d+) of (\d+) requests/.exec(stdout) ?? []
-      assert.isAtLeast(Number(failed), Number(requests) / 4)
-      assert.strictEqual(stderr.trim().split("\n").length, 44)
-      assert.strictEqual(code, 0)
-    })
-  }
+  // Other seeds over the same wire: CodeAgent.faults.test.ts.
+  it("solves all example tasks while requests fail", { timeout: 180_000 }, async () => {
+    const tasks = fileURLToPath(new URL("../../examples/tasks.jsonl", import.meta.url))
+    // A long timeout of a run: on a busy machine a slow one is not a wrong one.
+    const { code, stdout, stderr } = await holdfast(["solve", tasks, "--offline", "--timeout", "1m"])
+    assert.include(stdout, "passed 44 of 44", stderr)
+    // tasks, passed, rounds: nine first answers are wrong
+    assert.deepStrictEqual(row(stdout, "all").slice(0, 3), [44, 44, 53], stderr)
+    for (const kind of ["rateLimited", "unavailable", "reset", "stall", "cut"]) {
+      const [injected = 0, survived] = row(stdout, kind)
+      assert.isAtLeast(injected, 3, kind)
+      assert.strictEqual(survived, injected, kind)
+    }
+    const [, failed, requests] = /(\d+) of (\d+) requests/.exec(stdout) ?? []
+    assert.isAtLeast(Number(failed), Number(requests) / 4)
+    assert.strictEqual(stderr.trim().split("\n").length, 44)
+    assert.strictEqual(code, 0)
+  })
 
   it("ends with 1 and names what failed when a task is not solved", async () => {
     const given = taskFiles({ good: [right], corrected: [wrong, right], bad: [wrong] })
@@ -117,7 +117,7 @@ describe("holdfast solve", { timeout: 60_000 }, () => {
     server.close()
     assert.strictEqual(code, 1)
     assert.strictEqual(requests, 1)
-    assert.match(stderr, /^holdfast: llm openai: not authorized [^\n]+\n$/)
+    assert.match(stderr, /^holdfast: llm openai[^\n]+not authorized[^\n]+\n$/)
     assert.include(stdout, "passed 0 of 3, stopped after 0")
     assert.notInclude(stdout + stderr, "sk-a-secret")
   })
