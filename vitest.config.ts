@@ -10,7 +10,9 @@ export default defineConfig({
   ssr: { resolve: { conditions } },
   test: {
     include: ["test/**/*.test.ts"],
-    exclude: ["test/bench/node_modules/**", "test/soak/**"],
+    exclude: ["test/bench/node_modules/**"],
+    // Soaks run at a tenth here, and whole by `npm run soak`.
+    env: { SOAK_SCALE: "0.1" },
     // What a passing test prints is noise.
     silent: "passed-only",
     testTimeout: 30_000,

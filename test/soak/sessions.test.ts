@@ -1,0 +1,32 @@
+/** Many sandbox sessions, opened and closed, killed and interrupted: no process, descriptor or file is left. */
+import { Effect, Fiber } from "effect"
+import { LocalSandbox, Sandbox, type SandboxError } from "holdfast/sandbox"
+import { assert, describe, it } from "vitest"
+import { descriptors, guests, temporaryFiles } from "../sandbox/processes.ts"
+import { atScale } from "./scale.ts"
+
+describe("many sessions", { timeout: 900_000 }, () => {
+  it("leaves nothing behind", async () => {
+    const total = atScale(200)
+    const before = { guests: guests(), descriptors: descriptors(), files: temporaryFiles() }
+    const one = (n: number) =>
+      Effect.gen(function* () {
+        const language = n % 2 === 0 ? "python" : "javascript"
+        const session = yield* Sandbox.create({ language })
+        const run = yield* session.runCode(language === "python" ? `x = ${n}\nx` : `let x = ${n}; x`)
+        assert.strictEqual(run.results[0]?.["text/plain"], String(n))
+        if (n % 5 !== 0) return
+        // Every fifth session is left in the middle of an endless run.
+        const loop = language === "python" ? "while True: pass" : "while (true) {}"
+        const fiber = yield* Effect.forkChild(session.runCode(loop), { startImmediately: true })
+        yield* Fiber.interrupt(fiber)
+      }).pipe(Effect.scoped)
+    const all: Effect.Effect<void, SandboxError.SandboxError, Sandbox.Sandbox> = Effect.forEach(
+      Array.from({ length: total }, (_, n) => n),
+      one,
+      { concurrency: 2, discard: true }
+    )
+    await Effect.runPromise(Effect.provide(all, LocalSandbox.layer()))
+    assert.deepStrictEqual({ guests: guests(), descriptors: descriptors(), files: temporaryFiles() }, before)
+  })
+})
