@@ -16,7 +16,14 @@ import type { Message } from "../llm/Message.ts"
 import * as Policy from "../policy/Policy.ts"
 import type { Language, Sandbox } from "../sandbox/Sandbox.ts"
 import { Calls, iterate, run } from "./Bridge.ts"
-import { type CallOptions, type ClientOptions, type LlmOptions, type SandboxOptions, toPolicy } from "./Options.ts"
+import {
+  type CallOptions,
+  checkLlm,
+  type ClientOptions,
+  type LlmOptions,
+  type SandboxOptions,
+  toPolicy
+} from "./Options.ts"
 import {
   type Execution,
   make as makeSession,
@@ -108,6 +115,17 @@ const llmLayer = (options: LlmOptions, policy: Policy.Policy): Layer.Layer<Llm, 
     })
   )
 
+const noLlm: Layer.Layer<Llm, TypeError> = Layer.effect(
+  Llm,
+  Effect.suspend(() =>
+    Effect.fail(
+      new TypeError(
+        'this client has no model; give createClient the option llm: { provider: "openai", model: "some-model" }'
+      )
+    )
+  )
+)
+
 const sandboxLayer = (options: SandboxOptions): Layer.Layer<Sandbox> =>
   Layer.unwrap(
     Effect.map(
@@ -141,21 +159,14 @@ const mapSettled: Client["map"] = async (items, f, options = {}) => {
 
 class HoldfastClient implements Client {
   private readonly calls = new Calls()
-  private readonly llm: ManagedRuntime.ManagedRuntime<Llm, LlmError> | undefined
+  private readonly llm: ManagedRuntime.ManagedRuntime<Llm, LlmError | TypeError>
   private readonly sandbox: ManagedRuntime.ManagedRuntime<Sandbox, never>
   private closing: Promise<CloseReport> | undefined
 
   constructor(options: ClientOptions) {
     const policy = toPolicy(options)
-    this.llm = options.llm && ManagedRuntime.make(llmLayer(options.llm, policy))
+    this.llm = ManagedRuntime.make(options.llm === undefined ? noLlm : llmLayer(checkLlm(options.llm), policy))
     this.sandbox = ManagedRuntime.make(sandboxLayer(options.sandbox ?? { provider: "local" }))
-  }
-
-  private get models(): ManagedRuntime.ManagedRuntime<Llm, LlmError> {
-    if (this.llm !== undefined) return this.llm
-    throw new TypeError(
-      'this client has no model; give createClient the option llm: { provider: "openai", model: "some-model" }'
-    )
   }
 
   generateText: Client["generateText"] = async (input, options) => {
@@ -164,7 +175,7 @@ class HoldfastClient implements Client {
       Effect.flatMap(Llm, (llm) => llm.generateText(request)),
       options?.timeout
     )
-    return run(effect, this.models, this.calls, options?.signal)
+    return run(effect, this.llm, this.calls, options?.signal)
   }
 
   streamText: Client["streamText"] = (input, options) => {
@@ -172,7 +183,7 @@ class HoldfastClient implements Client {
     const stream = Stream.unwrap(Effect.map(Llm, (llm) => llm.streamText(request)))
     const total = options?.timeout
     const timed = total === undefined ? stream : Stream.provideService(stream, Policy.Override, totalOf(total))
-    return iterate(timed, this.models, this.calls, options?.signal)
+    return iterate(timed, this.llm, this.calls, options?.signal)
   }
 
   createSession: Client["createSession"] = (options = {}) => makeSession(this.sandbox, this.calls, options)
@@ -195,7 +206,7 @@ class HoldfastClient implements Client {
       calls.interruptAll()
       // Closing the runtimes waits for what was interrupted and gives sockets and sandboxes back.
       await Promise.all(Array.from(calls.resources, (close) => close()))
-      await Promise.all([this.llm?.dispose(), this.sandbox.dispose()])
+      await Promise.all([this.llm.dispose(), this.sandbox.dispose()])
       return { finished: before - interrupted, interrupted }
     })())
 

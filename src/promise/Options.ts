@@ -94,6 +94,23 @@ const toRetry = (options: RetryOptions): Retry.Options => {
 const toTimeout = (options: TimeoutOptions): Timeout.Options =>
   durations({ ...options }, ["connect", "attempt", "firstContent", "idleContent", "total"], "timeout")
 
+const isHttpUrl = (text: string): boolean => URL.canParse(text) && /^https?:$/.test(new URL(text).protocol)
+
+/** What the types promise, checked for programs without types. Throws a `TypeError` that names what is wrong. */
+export const checkLlm = (options: LlmOptions): LlmOptions => {
+  const { baseUrl, model, provider } = options
+  if (provider !== "openai" && provider !== "deepseek") {
+    throw new TypeError(`llm.provider: ${JSON.stringify(provider)} is not known; choose "openai" or "deepseek"`)
+  }
+  if (typeof model !== "string" || model === "") throw new TypeError("llm.model: give the name of a model")
+  if (baseUrl !== undefined && !isHttpUrl(baseUrl)) {
+    throw new TypeError(
+      `llm.baseUrl: ${JSON.stringify(baseUrl)} is not an http(s) URL; give one like "http://127.0.0.1:4010/v1"`
+    )
+  }
+  return options
+}
+
 /** The policy that these options describe. Throws a `TypeError` that names the option that is wrong. */
 export const toPolicy = (options: ClientOptions): Policy.Policy => {
   atLeast(options.maxConcurrency, 1, "maxConcurrency")
