@@ -27,6 +27,13 @@ describe("holdfast ask", () => {
     })
   )
 
+  it.live("asks a server of one's own without a key", () =>
+    Effect.gen(function* () {
+      const { code, stdout } = yield* ask(() => "Come in.", ["?"], { env: {} })
+      assert.deepStrictEqual({ code, stdout }, { code: 0, stdout: "Come in.\n" })
+    })
+  )
+
   it.live("reads the question from standard input", () =>
     Effect.gen(function* () {
       const answer: ReplayServer.Options["answer"] = ({ messages }) => `You said ${messages[0]?.content.trim()}.`

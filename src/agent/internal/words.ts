@@ -23,9 +23,9 @@ const retry = "Answer with the whole corrected solution in one fenced code block
 export const report = (execution: Execution, timeoutMillis: number): string => {
   switch (execution.outcome) {
     case "timedOut":
-      return `The program did not end within ${timeoutMillis / 1000} s and was stopped. ${retry}`
+      return `The program did not end within ${timeoutMillis / 1000} s and was stopped.\n\n${retry}`
     case "interrupted":
-      return `The program was interrupted before its end. ${retry}`
+      return `The program was interrupted before its end.\n\n${retry}`
     case "ok":
     case "failed":
       return `The program failed:\n\n\`\`\`\n${trimmed(evidence(execution))}\n\`\`\`\n\n${retry}`
@@ -33,10 +33,10 @@ export const report = (execution: Execution, timeoutMillis: number): string => {
 }
 
 /** The truth about a guest that is gone. */
-export const lost = (description: string): string => `The program could not finish: ${description}. ${retry}`
+export const lost = (description: string): string => `The program could not finish: ${description}.\n\n${retry}`
 
 /** There was nothing to run. */
-export const noCode = `There was no code in the answer. ${retry}`
+export const noCode = `There was no code in the answer.\n\n${retry}`
 
 const evidence = ({ error, stderr, exitCode }: Execution): string => {
   const traceback = error === undefined ? "" : error.traceback.trim() || `${error.name}: ${error.value}`

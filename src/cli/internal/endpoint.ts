@@ -45,18 +45,31 @@ export const resolve = Effect.fnUntraced(function* (asked: Asked): Effect.fn.Ret
       return yield* badInput(`no model is named for ${baseUrl ?? candidate.baseUrl}; add --model NAME`)
     return { provider: candidate.provider, baseUrl: baseUrl ?? candidate.baseUrl, model, apiKey }
   }
+  // A server of one's own may want no key; the providers themselves do, and so does who names a variable for it.
+  const isOwn = baseUrl !== undefined && Option.isNone(asked.apiKeyEnv) && ownersOf(baseUrl).length === 0
+  if (isOwn) {
+    const model = Option.getOrUndefined(asked.model)
+    if (model === undefined || model.trim() === "")
+      return yield* badInput(`no model is named for ${baseUrl}; add --model NAME`)
+    return { provider: "openai", baseUrl, model, apiKey: undefined }
+  }
   const variables = candidates.map(({ variable }) => variable).join(" or ")
   return yield* badInput(
-    `no API key: set ${variables} (any text for a server that wants none)` +
+    `no API key: set ${variables}` +
       `${Option.isSome(asked.apiKeyEnv) ? "" : ", or name another variable with --api-key-env"}; solve --offline needs no key`
   )
 })
 
+/** The known providers at this address. */
+const ownersOf = (baseUrl: string): ReadonlyArray<Known> => {
+  const { host } = new URL(baseUrl)
+  return known.filter((candidate) => new URL(candidate.baseUrl).host === host)
+}
+
 /** An address of one of the known providers wants that provider's key first. */
 const ordered = (baseUrl: string | undefined): ReadonlyArray<Known> => {
   if (baseUrl === undefined) return known
-  const { host } = new URL(baseUrl)
-  const owner = known.filter((candidate) => new URL(candidate.baseUrl).host === host)
+  const owner = ownersOf(baseUrl)
   return [...owner, ...known.filter((candidate) => !owner.includes(candidate))]
 }
 

@@ -10,7 +10,8 @@ export interface Endpoint {
   readonly provider: string
   readonly baseUrl: string
   readonly model: string
-  readonly apiKey: Redacted.Redacted<string>
+  /** Absent for a server that wants none. */
+  readonly apiKey: Redacted.Redacted<string> | undefined
 }
 
 export interface Floors {
