@@ -1,0 +1,73 @@
+/** Compiled, never run: what the types of the promise client promise. */
+import {
+  type Client,
+  createClient,
+  type Execution,
+  type LlmError,
+  SandboxError,
+  type Settled,
+  type Time
+} from "holdfast/promise"
+import { expectTypeOf } from "vitest"
+
+createClient({})
+createClient({
+  llm: { provider: "deepseek", model: "m" },
+  sandbox: { provider: "local" },
+  retry: { retries: 3, base: "500 millis", maxDelay: "20s", maxRetryAfter: 60_000 },
+  timeout: { connect: "1.5 seconds", attempt: "60 seconds", total: "Infinity" },
+  maxConcurrency: 20
+})
+// @ts-expect-error no such provider
+createClient({ llm: { provider: "skynet", model: "m" } })
+// @ts-expect-error a model must be named
+createClient({ llm: { provider: "openai" } })
+// @ts-expect-error no such sandbox
+createClient({ sandbox: { provider: "cloud" } })
+// @ts-expect-error a time has a unit that exists
+createClient({ timeout: { total: "10 fortnights" } })
+// @ts-expect-error a time has a unit
+createClient({ retry: { base: "500" } })
+// @ts-expect-error the name is maxConcurrency
+createClient({ concurrency: 20 })
+
+expectTypeOf<"10 seconds" | "10s" | "1 minute" | 500 | "Infinity">().toExtend<Time>()
+expectTypeOf<"10 fortnights">().not.toExtend<Time>()
+
+declare const client: Client
+declare const signal: AbortSignal
+
+// A question, a conversation, or a whole request.
+client.generateText("?", { signal, timeout: "1 minute", maxTokens: 10 })
+client.generateText([{ role: "user", content: "?" }])
+client.generateText({ messages: [{ role: "user", content: "?" }], temperature: 0 })
+// @ts-expect-error a number is no question
+client.generateText(42)
+// @ts-expect-error no such role
+client.generateText([{ role: "robot", content: "?" }])
+expectTypeOf(client.generateText("?")).resolves.toHaveProperty("text").toEqualTypeOf<string>()
+
+// Clients, sessions and streams end with the block that they are made in.
+expectTypeOf(client).toExtend<AsyncDisposable>()
+expectTypeOf(client.createSession()).resolves.toExtend<AsyncDisposable>()
+expectTypeOf(client.streamText("?")).toExtend<AsyncDisposable & AsyncIterable<{ readonly type: string }>>()
+
+client.executeCode("1", "python", { timeout: "5 seconds" })
+// @ts-expect-error no such language
+client.executeCode("1", "cobol")
+// @ts-expect-error no such language
+client.createSession({ language: "cobol" })
+expectTypeOf<Execution["durationMs"]>().toEqualTypeOf<number>()
+expectTypeOf(client.executeCode("1")).resolves.toEqualTypeOf<Execution>()
+
+// `map` keeps the order and the type of the results, and an item's failure is a value.
+expectTypeOf(client.map(["a"], (item) => item.length)).resolves.toEqualTypeOf<Array<Settled<number>>>()
+expectTypeOf(client.map(new Set([1]), async (item) => String(item))).resolves.toEqualTypeOf<Array<Settled<string>>>()
+
+// Errors are classes with a code from a closed list.
+expectTypeOf<LlmError>().toExtend<Error>()
+export const isBusy = (error: LlmError): boolean => error.code === "RateLimited" || error.code === "Overloaded"
+// @ts-expect-error no such code
+export const isTypo = (error: LlmError): boolean => error.code === "RateLimit"
+export const traceback = (error: unknown): string | undefined =>
+  error instanceof SandboxError && error.reason._tag === "ExecutionFailed" ? error.reason.traceback : undefined
