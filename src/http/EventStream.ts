@@ -26,8 +26,8 @@ export interface ServerSentEvent {
 }
 
 export interface Options {
-  /** The longest event or line, in characters; a longer one fails the stream. Default: 10 MiB, as Effect's `Sse`. */
-  readonly maxEventLength?: number | undefined
+  /** The longest event or line; a longer one fails the stream. Default: 10 MiB, as Effect's `Sse`. */
+  readonly maxEventBytes?: number | undefined
 }
 
 /** Decoded events of one response, between its socket and one consumer. */
@@ -49,81 +49,95 @@ export interface Reader<A> {
   readonly finish: (bytes: number) => () => void
 }
 
-type Decode<A> = (line: string, emit: (event: A) => void) => void
+/** Reads a line; the result is how many characters it keeps for an event that is not complete. */
+type Decode<A> = (line: string, emit: (event: A) => void) => number
 
-/** Characters that wait for the consumer before the socket is paused. */
+/** Bytes that wait for the consumer before the socket is paused. */
 const maxWaiting = 1024 * 1024
 
 class EventReader<A> implements Reader<A>, ByteSink {
   private readonly source: ByteSource
   private readonly response: HttpClientResponse
-  private readonly lines: LineDecoder
+  private readonly maxLength: number
   private readonly decode: Decode<A>
-  private readonly flush: (emit: (event: A) => void) => void
+  private readonly lines = new LineDecoder()
   private events: Array<A> = []
   private waiting = 0
   private isPaused = false
+  private isScheduled = false
+  /** Characters of an event that is not complete. */
+  private kept = 0
   private ready: (() => void) | undefined
   private end: Effect.Effect<never, HttpClientError | Cause.Done> | undefined
-  private left = Infinity
-  private isFinished = false
+  /** Set by `finish`: how much of the tail may still be read. */
+  private left: number | undefined
 
-  constructor(
-    response: HttpClientResponse,
-    maxLength: number,
-    decode: Decode<A>,
-    flush: (emit: (event: A) => void) => void
-  ) {
+  constructor(response: HttpClientResponse, maxLength: number, decode: Decode<A>) {
     this.response = response
-    this.lines = new LineDecoder(maxLength)
+    this.maxLength = maxLength
     this.decode = decode
-    this.flush = flush
     this.source = subscribe(response, this)
   }
 
   private readonly emit = (event: A): void => {
     this.events.push(event)
   }
-  private readonly onLine = (line: string): void => this.decode(line, this.emit)
+  private readonly onLine = (line: string): void => {
+    this.kept = this.decode(line, this.emit)
+  }
 
+  // A socket read may hold many chunks. They are decoded together when it is over, and the consumer is woken once.
   onBytes = (chunk: Uint8Array): void => {
     if (this.end !== undefined) return
-    if (this.isFinished) {
-      this.left -= chunk.length
-      if (this.left >= 0) return
-      this.source.abort()
-      this.onEnd()
-      return
-    }
-    if (!this.lines.push(chunk, this.onLine)) {
-      const { request } = this.response
-      const cause = new BodyTooLarge({ limitBytes: this.lines.maxLength })
-      const description = `an event is longer than ${this.lines.maxLength} characters`
-      this.source?.abort()
-      this.onError(
-        new HttpClientError({ reason: new DecodeError({ request, response: this.response, cause, description }) })
-      )
-      return
-    }
-    if (this.events.length === 0) return
+    if (this.left !== undefined) return this.skip(this.left, chunk)
+    this.lines.push(chunk)
     this.waiting += chunk.length
     if (this.waiting > maxWaiting && !this.isPaused) {
       this.isPaused = true
       this.source?.pause()
     }
-    this.wake()
+    if (this.isScheduled) return
+    this.isScheduled = true
+    queueMicrotask(this.flush)
+  }
+
+  private skip(left: number, chunk: Uint8Array): void {
+    this.left = left - chunk.length
+    if (this.left >= 0) return
+    this.source.abort()
+    this.onEnd()
+  }
+
+  private readonly flush = (): void => {
+    this.isScheduled = false
+    if (this.end !== undefined || this.left !== undefined) return
+    this.lines.drain(this.onLine)
+    if (this.lines.waitingBytes + this.kept > this.maxLength) return this.tooLong()
+    if (this.events.length > 0) this.wake()
+    else this.unpause()
+  }
+
+  private tooLong(): void {
+    const { request } = this.response
+    const cause = new BodyTooLarge({ limitBytes: this.maxLength })
+    const description = `an event is longer than ${this.maxLength} bytes`
+    const reason = new DecodeError({ request, response: this.response, cause, description })
+    this.source.abort()
+    this.onError(new HttpClientError({ reason }))
   }
 
   onEnd = (): void => {
     if (this.end !== undefined) return
-    this.lines.end(this.onLine)
-    this.flush(this.emit)
+    if (this.left === undefined) this.lines.end(this.onLine)
     this.end = Cause.done()
     this.wake()
   }
 
   onError = (error: HttpClientError): void => {
-    this.end ??= Effect.fail(error)
+    if (this.end !== undefined) return
+    // What had arrived is delivered before the failure.
+    if (this.left === undefined) this.lines.drain(this.onLine)
+    this.end = Effect.fail(error)
     this.wake()
   }
 
@@ -133,17 +147,20 @@ class EventReader<A> implements Reader<A>, ByteSink {
     ready?.()
   }
 
+  private unpause(): void {
+    this.waiting = 0
+    if (!this.isPaused) return
+    this.isPaused = false
+    this.source.resume()
+  }
+
   ended = (): Effect.Effect<never, HttpClientError | Cause.Done> | undefined => this.end
 
   take = (): readonly [A, ...Array<A>] | undefined => {
     const { events } = this
     if (!isNonEmpty(events)) return undefined
     this.events = []
-    this.waiting = 0
-    if (this.isPaused) {
-      this.isPaused = false
-      this.source.resume()
-    }
+    this.unpause()
     return events
   }
 
@@ -166,17 +183,16 @@ class EventReader<A> implements Reader<A>, ByteSink {
   abort = (): void => this.source.abort()
 
   finish = (bytes: number): (() => void) => {
-    this.isFinished = true
     this.left = bytes
     this.events = []
-    if (this.isPaused) this.source.resume()
+    this.unpause()
     return this.abort
   }
 }
 
 const isNonEmpty = <A>(events: Array<A>): events is [A, ...Array<A>] => events.length > 0
 
-const defaultMaxLength = 10 * 1024 * 1024
+const defaultMaxBytes = 10 * 1024 * 1024
 
 /** Reads a response as server-sent events. The caller ends it by `abort` or `finish`. */
 export const sseReader = (response: HttpClientResponse, options?: Options): Reader<ServerSentEvent> => {
@@ -187,31 +203,23 @@ export const sseReader = (response: HttpClientResponse, options?: Options): Read
       if (data !== undefined) emit({ event, data })
       event = undefined
       data = undefined
-      return
-    }
-    // Most lines of a model's stream; the rest is rare.
-    if (line.startsWith("data:")) {
+    } else if (line.startsWith("data:")) {
       const value = line.charCodeAt(5) === 32 ? line.slice(6) : line.slice(5)
       data = data === undefined ? value : `${data}\n${value}`
-      return
-    }
-    if (line.startsWith("event:")) event = line.slice(6).trimStart()
+    } else if (line.startsWith("event:")) event = line.slice(6).trimStart()
     else if (line === "data") data = data === undefined ? "" : `${data}\n`
+    return data === undefined ? 0 : data.length
   }
   // What follows the last blank line is not an event, by the standard: it was cut off.
-  return new EventReader(response, options?.maxEventLength ?? defaultMaxLength, decode, () => {})
+  return new EventReader(response, options?.maxEventBytes ?? defaultMaxBytes, decode)
 }
 
 /** Reads a response as newline-delimited JSON texts, blank lines left out. The caller ends it by `abort` or `finish`. */
 export const ndjsonReader = (response: HttpClientResponse, options?: Options): Reader<string> =>
-  new EventReader<string>(
-    response,
-    options?.maxEventLength ?? defaultMaxLength,
-    (line, emit) => {
-      if (line.trim() !== "") emit(line)
-    },
-    () => {}
-  )
+  new EventReader<string>(response, options?.maxEventBytes ?? defaultMaxBytes, (line, emit) => {
+    if (line.trim() !== "") emit(line)
+    return 0
+  })
 
 /** A reader of events that are at hand already. */
 export const readerOf = <A>(events: readonly [A, ...Array<A>]): Reader<A> => {

@@ -46,8 +46,8 @@ describe("EventStream.sse", () => {
   it.effect("fails on an event over the limit instead of keeping it", () =>
     Effect.gen(function* () {
       const response = chunked([bytes("data: " + "x".repeat(60)), bytes("x".repeat(60))])
-      const error = yield* Effect.flip(Stream.runCollect(EventStream.sse(response, { maxEventLength: 100 })))
-      assert.include(error.message, "longer than 100 characters")
+      const error = yield* Effect.flip(Stream.runCollect(EventStream.sse(response, { maxEventBytes: 100 })))
+      assert.include(error.message, "longer than 100 bytes")
     })
   )
 

@@ -144,7 +144,7 @@ export const make = (protocol: Protocol, http: HttpClient.HttpClient, held: Poli
           const waitedMillis = clock.currentTimeMillisUnsafe() - since
           const toReason = reasonOfHttpError
           const streaming = new Streaming({ key, reader, decoder, clock, times: timeout, waitedMillis, toReason })
-          const opened = Effect.map(streaming.first, (first): Opened => ({ streaming, decoder, first }))
+          const opened = Effect.as(streaming.first, { streaming, decoder })
           // What fails before the first content is retried on another connection; so is what is interrupted there.
           return Effect.onExit(opened, (exit) => (exit._tag === "Failure" ? Effect.sync(streaming.close) : Effect.void))
         })
@@ -176,7 +176,7 @@ export const make = (protocol: Protocol, http: HttpClient.HttpClient, held: Poli
           return opened
         })
       )
-      const { decoder, first, streaming } = lease.value
+      const { decoder, streaming } = lease.value
       lease.onStop(streaming.stop)
       streaming.attach({
         deadlineAt: lease.deadlineAt,
@@ -193,8 +193,7 @@ export const make = (protocol: Protocol, http: HttpClient.HttpClient, held: Poli
           }
         }
       })
-      const rest = Stream.mapError(Stream.fromPull(Effect.succeed(streaming.pull)), (reason) => toError(reason, story))
-      return first.length === 0 ? rest : Stream.concat(Stream.fromArray(first), rest)
+      return Stream.mapError(Stream.fromPull(Effect.succeed(streaming.pull)), (reason) => toError(reason, story))
     })
 
   return Llm.of({ generateText, streamText })
@@ -203,7 +202,6 @@ export const make = (protocol: Protocol, http: HttpClient.HttpClient, held: Poli
 interface Opened {
   readonly streaming: Streaming
   readonly decoder: StreamDecoder
-  readonly first: ReadonlyArray<StreamEvent>
 }
 
 const noDetails = { description: "", retryAfter: undefined, status: undefined }

@@ -45,7 +45,11 @@ const maxFinishMillis = 2_000
 const maxTailBytes = 64 * 1024
 const maxTailMillis = 1_000
 
-type Pulled = Effect.Effect<readonly [StreamEvent, ...Array<StreamEvent>], Reason | Cause.Done>
+type Resume = (effect: Pulled) => void
+
+type Events = readonly [StreamEvent, ...Array<StreamEvent>]
+
+type Pulled = Effect.Effect<Events, Reason | Cause.Done>
 
 const isNonEmpty = (events: Array<StreamEvent>): events is [StreamEvent, ...Array<StreamEvent>] => events.length > 0
 
@@ -80,7 +84,12 @@ export class Streaming {
   /** The finish marker was read and only the last event is left to tell. */
   private isFinishing = false
   private isOver = false
-  private wake: (() => void) | undefined
+  private resume: Resume | undefined
+  private waitingSince = 0
+  private cancelTimer: (() => void) | undefined
+  private armedUntil = Infinity
+  /** What came with the first content, until the consumer takes it. */
+  private buffered: Events | undefined
 
   constructor(options: Options) {
     this.options = options
@@ -89,9 +98,18 @@ export class Streaming {
     this.waitedMillis = options.waitedMillis
   }
 
-  /** The first content, or nothing when the answer is complete without any. Part of the attempt: it may be retried. */
-  readonly first: Effect.Effect<ReadonlyArray<StreamEvent>, Reason> = Effect.suspend(() =>
-    Effect.catch(this.step(), (error) => (Cause.isDone(error) ? Effect.succeed([]) : Effect.fail(error)))
+  /**
+   * Waits for the first content, or for an answer that is complete without any, and keeps it for `pull`. Part of the
+   * attempt: it may be retried.
+   */
+  readonly first: Effect.Effect<void, Reason> = Effect.suspend(() =>
+    Effect.matchEffect(this.step(), {
+      onFailure: (error) => (Cause.isDone(error) ? Effect.void : Effect.fail(error)),
+      onSuccess: (events) => {
+        this.buffered = events
+        return Effect.void
+      }
+    })
   )
 
   /** From here on the stream belongs to its consumer. */
@@ -103,18 +121,24 @@ export class Streaming {
   stop = (error: Draining): void => {
     this.stopped = error
     this.reader.abort()
-    this.wake?.()
+    this.next()
   }
 
   /** Closes the connection unless the answer is complete. */
   close = (): void => {
     if (this.isOver) return
     this.isOver = true
+    this.cancelTimer?.()
     this.reader.abort()
   }
 
   /** The next events: at least one. */
-  readonly pull: Pulled = Effect.suspend(() => this.step())
+  readonly pull: Pulled = Effect.suspend(() => {
+    const { buffered } = this
+    if (buffered === undefined) return this.step()
+    this.buffered = undefined
+    return Effect.succeed(buffered)
+  })
 
   private step(): Pulled {
     if (this.isOver) return Cause.done()
@@ -139,6 +163,7 @@ export class Streaming {
 
   private finish(out: Array<StreamEvent>): Pulled {
     this.isFinishing = true
+    this.cancelTimer?.()
     const cancel = this.reader.finish(maxTailBytes)
     if (this.reader.ended() === undefined) this.drainTail(cancel)
     return this.last(out)
@@ -178,26 +203,48 @@ export class Streaming {
 
   private wait(): Pulled {
     return Effect.callback((resume) => {
-      const since = this.options.clock.currentTimeMillisUnsafe()
-      const left = (this.attachment?.deadlineAt ?? Infinity) - since
-      const patience = this.patienceMillis() - this.waitedMillis
-      const settle = (): void => {
-        cancel()
-        this.reader.onReady(undefined)
-        this.wake = undefined
-        this.waitedMillis += this.options.clock.currentTimeMillisUnsafe() - since
-      }
-      const next = (): void => {
-        settle()
-        resume(this.pull)
-      }
-      const cancel = Timer.after(this.options.clock, Math.min(left, patience), () => {
-        settle()
-        resume(left <= patience ? this.outOfTime() : this.outOfPatience())
-      })
-      this.wake = next
-      this.reader.onReady(next)
-      return Effect.sync(settle)
+      const now = this.options.clock.currentTimeMillisUnsafe()
+      this.waitingSince = now
+      this.resume = resume
+      const until = now + this.leftMillis(now)
+      // One timer serves many waits: what arrives does not move it, and when it fires it looks at the time.
+      if (this.armedUntil > until) this.arm(now, until)
+      this.reader.onReady(this.next)
+      return Effect.sync(() => this.settle())
+    })
+  }
+
+  /** Wakes the consumer that waits. */
+  private readonly next = (): void => {
+    this.settle()?.(this.pull)
+  }
+
+  private settle(): Resume | undefined {
+    const { resume } = this
+    if (resume === undefined) return undefined
+    this.resume = undefined
+    this.reader.onReady(undefined)
+    this.waitedMillis += this.options.clock.currentTimeMillisUnsafe() - this.waitingSince
+    return resume
+  }
+
+  /** What is left of the consumer's patience and of the deadline, for a wait that began at `waitingSince`. */
+  private leftMillis(now: number): number {
+    const deadlineAt = this.attachment?.deadlineAt ?? Infinity
+    return Math.min(deadlineAt - now, this.patienceMillis() - this.waitedMillis - (now - this.waitingSince))
+  }
+
+  private arm(now: number, until: number): void {
+    this.cancelTimer?.()
+    this.armedUntil = until
+    this.cancelTimer = Timer.after(this.options.clock, until - now, () => {
+      this.armedUntil = Infinity
+      if (this.resume === undefined) return
+      const at = this.options.clock.currentTimeMillisUnsafe()
+      const left = this.leftMillis(at)
+      if (left > 0) return this.arm(at, at + left)
+      const isOutOfTime = at >= (this.attachment?.deadlineAt ?? Infinity)
+      this.settle()?.(isOutOfTime ? this.outOfTime() : this.outOfPatience())
     })
   }
 
