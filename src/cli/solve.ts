@@ -59,17 +59,23 @@ const input = {
     Flag.optional
   ),
   faults: Flag.Literals("faults", ["on", "off"]).pipe(
-    Flag.withDescription("Offline: let requests fail on purpose"),
+    Flag.withDescription("Offline: let requests fail on purpose (default: on)"),
     Flag.withDefault("on")
   ),
-  seed: Flag.Int("seed").pipe(Flag.withDescription("Offline: which requests fail, and how"), Flag.withDefault(1)),
-  concurrency: Flags.count("concurrency", 1).pipe(Flag.withDescription("Tasks at once"), Flag.withDefault(8)),
+  seed: Flag.Int("seed").pipe(
+    Flag.withDescription("Offline: which requests fail, and how (default: 1)"),
+    Flag.withDefault(1)
+  ),
+  concurrency: Flags.count("concurrency", 1).pipe(
+    Flag.withDescription("Tasks at once (default: 8)"),
+    Flag.withDefault(8)
+  ),
   maxRounds: Flags.count("max-rounds", 1).pipe(
-    Flag.withDescription("Answers that are tried for each task"),
+    Flag.withDescription("Answers that are tried for each task (default: 3)"),
     Flag.withDefault(3)
   ),
   timeout: Flags.duration("timeout").pipe(
-    Flag.withDescription("One run of solution and tests"),
+    Flag.withDescription("One run of solution and tests (default: 10s)"),
     Flag.withDefault(Duration.seconds(10))
   ),
   stream: Flag.Literals("stream", ["on", "off", "mixed"]).pipe(

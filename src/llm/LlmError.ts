@@ -7,14 +7,14 @@
  *   InvalidRequest        other 4xx, and a request refused before sending    not retryable
  *   ContextLengthExceeded the messages are too long for the model            not retryable, rejected
  *   ContentFiltered       the provider refused the content                   not retryable
- *   ServerError           500, 502, 504                                      retryable, maybeSent
+ *   ServerError           500, 502, 504, and 408, 409                       retryable, maybeSent
  *   Unreachable           no connection: refused, DNS, connect timeout       retryable, notSent
  *   ConnectionLost        reset or closed after bytes left                   retryable, maybeSent
  *   InvalidResponse       not what the protocol says                         retryable while nothing was delivered
  *   FirstContentTimeout   no content in time                                 retryable, maybeSent
  *   StreamStalled         content stopped coming                             not retryable, answered
  *   StreamCut             the connection broke between contents              not retryable, answered
- *   StreamTruncated       a clean end without a finish marker                not retryable, answered
+ *   StreamTruncated       a clean end without a finish marker                retryable while nothing was delivered
  *   BodyTooLarge          the answer is over the body limit                  not retryable, answered
  *   and the refusals of PolicyError: DeadlineExceeded, AttemptTimeout, Shed, Draining
  */
@@ -23,7 +23,7 @@ import * as Duration from "effect/Duration"
 import { NodeInspectSymbol } from "effect/Inspectable"
 import type { Attempt } from "../policy/Attempt.ts"
 import { inspectError } from "../policy/internal/inspect.ts"
-import type { PolicyError } from "../policy/PolicyError.ts"
+import { isPolicyError, type PolicyError } from "../policy/PolicyError.ts"
 import type { Phase, Retryable } from "../policy/Retryable.ts"
 import type {
   BodyTooLarge,
@@ -115,6 +115,8 @@ export class LlmError
   }
   override get message(): string {
     const after = this.attempts.length > 1 ? `, after ${this.attempts.length} attempts` : ""
-    return `llm ${this.attempts[0]?.endpoint ?? this.provider}: ${this.reason.message}${after}`
+    // A policy's refusal names the endpoint itself.
+    const where = isPolicyError(this.reason) ? "" : `${this.attempts[0]?.endpoint ?? this.provider}: `
+    return `llm ${where}${this.reason.message}${after}`
   }
 }

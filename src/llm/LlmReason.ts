@@ -13,10 +13,14 @@ export class RateLimited
     readonly retryAfter?: Duration.Duration | undefined
     /** The wait was longer than the `total` deadline leaves. */
     readonly wouldExceedDeadline?: boolean | undefined
+    /** The provider's own word (`x-should-retry: false`). Default: `true`. */
+    readonly retryable?: boolean | undefined
   }>
   implements Retryable
 {
-  readonly isRetryable = true
+  get isRetryable(): boolean {
+    return this.retryable !== false
+  }
   readonly isThrottle = true
   readonly phase = "rejected"
   override get message(): string {
@@ -66,7 +70,9 @@ export class Unauthorized
   implements Retryable
 {
   readonly isRetryable = false
-  readonly phase = "rejected"
+  get phase(): Phase {
+    return this.status === undefined ? "notSent" : "rejected"
+  }
   override get message(): string {
     return `not authorized (${this.description}); check the API key`
   }

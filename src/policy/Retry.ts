@@ -16,7 +16,7 @@ import type { Recorder, Stop, WaitCause } from "./Attempt.ts"
 import { Story } from "./Attempt.ts"
 import * as Deadline from "./Deadline.ts"
 import { DeadlineExceeded, type PolicyError } from "./PolicyError.ts"
-import { classify as classifyError, type Retryable } from "./Retryable.ts"
+import { classify as classifyError, type Phase, type Retryable } from "./Retryable.ts"
 
 export type Jitter = "full" | "equal" | "none"
 
@@ -177,6 +177,9 @@ export const loop = <A, E, R>(
   return again(noWait)
 }
 
+/** At most this much, and at most a tenth, is added to a wait that a server asked for. */
+const maxSpreadMillis = 1_000
+
 const unwanted: Retryable = { isRetryable: true, phase: "rejected" }
 
 type Decision =
@@ -205,26 +208,29 @@ class LoopState {
       const random = fiber.getRef(Random.Random).nextDoubleUnsafe()
       const now = fiber.getRef(Clock.Clock).currentTimeMillisUnsafe()
       if (retry.schedule === undefined) {
-        return this.fit(delayMillis(retry, this.retried, random, failure.isThrottle), failure, now)
+        return this.fit(delayMillis(retry, this.retried, random, failure.isThrottle), failure, now, random)
       }
       return Effect.flatMap(this.scheduled(retry.schedule, now, error), (delay) =>
-        delay === undefined ? this.stop("exhausted") : this.fit(Duration.toMillis(delay), failure, now)
+        delay === undefined ? this.stop("exhausted") : this.fit(Duration.toMillis(delay), failure, now, random)
       )
     })
   }
 
   /** Holds a computed wait against what the server asked for and what the deadline leaves. */
-  private fit(computed: number, failure: Retryable, now: number): Effect.Effect<Decision> {
+  private fit(computed: number, failure: Retryable, now: number, random: number): Effect.Effect<Decision> {
     const asked = failure.retryAfter === undefined ? 0 : Duration.toMillis(failure.retryAfter)
     if (asked > this.call.retry.maxRetryAfterMillis) return this.stop("retryAfterTooLong")
-    const millis = Math.max(asked, computed)
+    // Those who were told the same time do not come back in the same millisecond.
+    const spread = this.call.retry.jitter === "none" ? 0 : Math.min(asked / 10, maxSpreadMillis) * random
+    const millis = Math.max(asked + spread, computed)
     if (now + millis < this.call.deadlineAt) {
       return Effect.succeed({ _tag: "Wait", millis, cause: asked >= computed && asked > 0 ? "retryAfter" : "backoff" })
     }
-    return this.stop(asked > 0 && now + asked >= this.call.deadlineAt ? "retryAfterBeyondDeadline" : "deadline")
+    const isBeyond = asked > 0 && now + asked >= this.call.deadlineAt
+    return this.stop(isBeyond ? "retryAfterBeyondDeadline" : "deadline", failure.phase)
   }
 
-  private stop(why: Stop): Effect.Effect<Decision> {
+  private stop(why: Stop, phase: Phase = "maybeSent"): Effect.Effect<Decision> {
     if (this.call.recorder !== undefined) this.call.recorder.stop = why
     const { key, totalMillis } = this.call
     return Effect.succeed({
@@ -233,7 +239,7 @@ class LoopState {
         if (why !== "deadline") return Effect.failCause(cause)
         const last = Cause.squash(cause)
         this.call.onDiscard?.(last)
-        return Effect.fail(new DeadlineExceeded({ key, totalMillis, phase: "maybeSent", cause: last }))
+        return Effect.fail(new DeadlineExceeded({ key, totalMillis, phase, cause: last }))
       }
     })
   }

@@ -14,6 +14,7 @@ import { Llm, type Request, type StreamEvent, type Answer } from "../llm/Llm.ts"
 import { LlmError, Unauthorized } from "../llm/LlmError.ts"
 import type { Message } from "../llm/Message.ts"
 import * as Policy from "../policy/Policy.ts"
+import { Draining } from "../policy/PolicyError.ts"
 import type { Language, Sandbox } from "../sandbox/Sandbox.ts"
 import { Calls, iterate, run } from "./Bridge.ts"
 import {
@@ -89,15 +90,16 @@ const presets = {
   deepseek: { baseUrl: "https://api.deepseek.com", variable: "DEEPSEEK_API_KEY" }
 } as const
 
-/** The key that was given, or the variable's; a server of one's own may need none, the provider's does. */
+/** The key that was given, or the provider's variable; a server of one's own may need none. */
 const keyOf = (options: LlmOptions): Effect.Effect<Redacted.Redacted<string> | undefined, LlmError> => {
   const { variable } = presets[options.provider]
   if (options.apiKey !== undefined) return Effect.succeed(Redacted.make(options.apiKey))
+  // A variable's key is meant for its provider: another server gets what it is given and nothing else.
+  if (options.baseUrl !== undefined) return Effect.succeed(undefined)
   const missing = new Unauthorized({ description: `no API key: pass llm.apiKey or set ${variable}` })
-  return Effect.catch(Config.Redacted(variable), () =>
-    options.baseUrl === undefined
-      ? Effect.fail(new LlmError({ provider: options.provider, reason: missing, attempts: [] }))
-      : Effect.succeed(undefined)
+  return Effect.mapError(
+    Config.Redacted(variable),
+    () => new LlmError({ provider: options.provider, reason: missing, attempts: [] })
   )
 }
 
@@ -110,7 +112,9 @@ const llmLayer = (options: LlmOptions, policy: Policy.Policy): Layer.Layer<Llm, 
       )
       const { headers, model, provider } = options
       const baseUrl = options.baseUrl ?? presets[provider].baseUrl
-      const http = UndiciHttpClient.layer({ connectTimeout: policy.timeout.connectMillis })
+      // A call that has its slot has its connection.
+      const connections = policy.options.maxConcurrency
+      const http = UndiciHttpClient.layer({ connections, connectTimeout: policy.timeout.connectMillis })
       return Layer.provide(OpenAiLlm.layer({ provider, model, headers, baseUrl, apiKey, policy }), http)
     })
   )
@@ -135,16 +139,19 @@ const sandboxLayer = (options: SandboxOptions): Layer.Layer<Sandbox> =>
   )
 
 /** `map`'s results in the order of the items. An abort stops what has not begun; what runs is told by its signal. */
-const mapSettled: Client["map"] = async (items, f, options = {}) => {
-  const { concurrency = 10 } = options
+const mapSettled = async <A, B>(
+  items: Iterable<A>,
+  f: (item: A, context: { readonly signal: AbortSignal; readonly index: number }) => Promise<B> | B,
+  { concurrency = 10, ...options }: MapOptions,
+  closed: AbortSignal
+): Promise<Array<Settled<B>>> => {
   if (!(concurrency >= 1)) throw new TypeError(`map: concurrency ${concurrency} is not a number of at least 1`)
-  const controller = new AbortController()
-  const signal = options.signal === undefined ? controller.signal : options.signal
+  const signal = options.signal === undefined ? closed : AbortSignal.any([options.signal, closed])
   return Effect.runPromise(
     Effect.forEach(
       Array.from(items),
       (item, index) =>
-        Effect.promise(async (): Promise<Settled<Awaited<ReturnType<typeof f>>>> => {
+        Effect.promise(async (): Promise<Settled<B>> => {
           try {
             signal.throwIfAborted()
             return { status: "fulfilled", value: await f(item, { signal, index }) }
@@ -161,6 +168,8 @@ class HoldfastClient implements Client {
   private readonly calls = new Calls()
   private readonly llm: ManagedRuntime.ManagedRuntime<Llm, LlmError | TypeError>
   private readonly sandbox: ManagedRuntime.ManagedRuntime<Sandbox, never>
+  /** Aborted when the client's grace has ended: the signal of `map`'s callbacks. */
+  private readonly closed = new AbortController()
   private closing: Promise<CloseReport> | undefined
 
   constructor(options: ClientOptions) {
@@ -193,7 +202,7 @@ class HoldfastClient implements Client {
     return throwUnlessOk(await session.runCode(code, { ...options, language }), options)
   }
 
-  map: Client["map"] = mapSettled
+  map: Client["map"] = (items, f, options = {}) => mapSettled(items, f, options, this.closed.signal)
 
   close: Client["close"] = (options = {}) =>
     (this.closing ??= (async () => {
@@ -203,6 +212,7 @@ class HoldfastClient implements Client {
       const grace = toDuration(options.grace ?? 0, "close.grace")
       await Effect.runPromise(Effect.timeoutOption(calls.idle, grace))
       const interrupted = calls.size
+      this.closed.abort(new Draining({ key: "client" }))
       calls.interruptAll()
       // Closing the runtimes waits for what was interrupted and gives sockets and sandboxes back.
       await Promise.all(Array.from(calls.resources, (close) => close()))

@@ -9,7 +9,7 @@ import { type Time, toDuration } from "./Time.ts"
 export interface LlmOptions {
   /** `"openai"`: any OpenAI-compatible endpoint. `"deepseek"`: the same, with DeepSeek's address as the default. */
   readonly provider: "openai" | "deepseek"
-  /** Default: the variable `OPENAI_API_KEY` or `DEEPSEEK_API_KEY`. A server of your own may need none. */
+  /** Default: the variable `OPENAI_API_KEY` or `DEEPSEEK_API_KEY`; with a `baseUrl` of your own, none. */
   readonly apiKey?: string | undefined
   /** The API's path without `/chat/completions`. Default: the provider's own. */
   readonly baseUrl?: string | undefined

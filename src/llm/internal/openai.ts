@@ -243,12 +243,13 @@ const reasonOfError = (error: unknown, httpStatus: number, hint: RetryAfter.Hint
     return new ContextLengthExceeded({ description, status })
   }
   if (status < 500 && filterCodes.test(kind)) return new ContentFiltered({ description, status })
-  if (hint.shouldRetry === false) {
+  const retryable = hint.shouldRetry !== false
+  if (status === 429) return new RateLimited({ description, status, retryAfter, retryable })
+  if (!retryable) {
     return status >= 500
-      ? new ServerError({ description, status, retryAfter, retryable: false })
+      ? new ServerError({ description, status, retryAfter, retryable })
       : new InvalidRequest({ description, status })
   }
-  if (status === 429) return new RateLimited({ description, status, retryAfter })
   if (status === 503 || status === 529 || (status >= 520 && status <= 524) || /overloaded|slow_down/.test(kind)) {
     return new Overloaded({ description, status, retryAfter })
   }

@@ -66,7 +66,8 @@ export class Run<R> implements Retry.Call {
     this.settings = settings
     this.key = settings.key
     this.safety = settings.safety
-    this.retry = settings.retry
+    // What a lease succeeds with is the opening, which is nobody's result.
+    this.retry = settings.isLease ? { ...settings.retry, retryWhen: undefined } : settings.retry
     this.timeout = settings.timeout
     this.recorder = settings.recorder
     this.onDiscard = settings.onDiscard
