@@ -8,7 +8,7 @@
  *   /stream-<events>        a stream of ~180 B events, one HTTP chunk each, many to a packet
  *   /packets-<events>       the same, one event to a packet
  *   /late-<events>          the same, and the body ends 100 ms after its `[DONE]`
- *   /stats, /release        connections so far and requests held; answers what is held
+ *   /stats, /release        connections that asked something, and requests held; answers what is held
  */
 import { createServer, type Socket } from "node:net"
 
@@ -114,7 +114,7 @@ const respond = (socket: Socket, path: string, body: string): void => {
 }
 
 const server = createServer({ noDelay: true }, (socket) => {
-  connections += 1
+  let isCounted = false
   let pending: Buffer = Buffer.alloc(0)
   socket.on("error", () => socket.destroy())
   socket.on("data", (data: Buffer) => {
@@ -128,6 +128,10 @@ const server = createServer({ noDelay: true }, (socket) => {
       if (pending.length < bodyEnd) return
       const body = pending.toString("utf8", headEnd + 4, bodyEnd)
       pending = pending.subarray(bodyEnd)
+      if (!isCounted && !headers.startsWith("GET ")) {
+        isCounted = true
+        connections += 1
+      }
       respond(socket, headers.slice(headers.indexOf(" ") + 1, headers.indexOf(" HTTP/")), body)
     }
   })

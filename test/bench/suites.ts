@@ -28,7 +28,7 @@ const table = (
   of: (sample: Sample) => number
 ): Table => ({
   title,
-  head: ["", ...columns.flatMap(([head]) => [`${head === "" ? "" : `${head}, `}÷ ${base}`, unit])],
+  head: ["", ...columns.flatMap(([head, all]) => [`${head === "" ? "" : `${head}, `}÷ ${find(all, base).name}`, unit])],
   rows: (columns[0]?.[1] ?? []).map(({ file, name }) => [
     name,
     ...columns.flatMap(([, all]) => [
@@ -103,10 +103,10 @@ const stream = async (origin: string): Promise<Report> => {
       contenders: streaming,
       concurrency,
       count,
-      warmUp: concurrency * 2
+      warmUp: concurrency * 2 + 4
     })
-  const one = await at("stream-20000", 1, 1)
-  const packets = await at("packets-2000", 1, 2)
+  const one = await at("stream-20000", 1, 3)
+  const packets = await at("packets-2000", 1, 4)
   const many = await at("stream-300", 64, 128)
   const late: Array<Late> = []
   for (const file of streaming) late.push(await measureLate(origin, file))
@@ -161,7 +161,8 @@ const ttft = async (origin: string): Promise<Report> => {
 }
 
 const heap = async (origin: string): Promise<Report> => {
-  const contenders = [...peers, "holdfast", "holdfastPromise"]
+  // The promise client keeps at most 100 connections, so it never has 5 000 requests in flight.
+  const contenders = [...peers, "holdfast"]
   const bytes = (sample: Sample): number => sample.heapBytes / 1024
   const samples: Array<{ readonly name: string; readonly file: string; readonly samples: Array<Sample> }> = []
   // A heap that has held 5 000 requests keeps some of it: each round is a new process.
@@ -183,7 +184,7 @@ const heap = async (origin: string): Promise<Report> => {
 }
 
 const policy = async (): Promise<Report> => {
-  const wrapping = ["plain", "pRetry", "cockatiel", "effect", "holdfast"]
+  const wrapping = ["plain", "pRetry", "cockatiel", "effectRetry", "holdfast"]
   const wrapped = await compare({ kind: "wrap", url: "", contenders: wrapping, concurrency: 1, warmUp: 50_000 })
   const queued = (count: number): Promise<ReadonlyArray<Samples>> =>
     compare({

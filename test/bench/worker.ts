@@ -50,7 +50,9 @@ const measureHeap = async (session: Session, { concurrency, count }: Order, orig
   const before = await heapUsed()
   const running = session.run(count, concurrency)
   let held = 0
+  const start = performance.now()
   while (held < count) {
+    if (performance.now() - start > 60_000) throw new Error(`only ${held} of ${count} requests came to the server`)
     await new Promise((resolve) => setTimeout(resolve, 50))
     const stats: { readonly held: number } = JSON.parse(await fetchText(`${origin}/stats`))
     held = stats.held

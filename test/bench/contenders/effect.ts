@@ -1,6 +1,6 @@
 /** Effect's HttpClient as it comes, on its undici layer. */
 import * as NodeHttpClient from "@effect/platform-node/NodeHttpClient"
-import { Context, Effect, Layer, Schedule, Stream } from "effect"
+import { Effect, Schedule, Stream } from "effect"
 import { HttpClient, HttpClientRequest } from "effect/http"
 import { Sse } from "effect/encoding"
 import { chatBody, type Contender } from "../Contender.ts"
@@ -42,13 +42,5 @@ export const contender: Contender = {
       ),
       (chunk) => Boolean(chunk.choices[0]?.delta.content),
       NodeHttpClient.layerUndici
-    ),
-  wrap: async () =>
-    ofEffects(
-      Effect.void.pipe(
-        Effect.retry({ times: 2, schedule: Schedule.exponential("100 millis") }),
-        Effect.timeout("10 seconds")
-      ),
-      Layer.succeedContext(Context.empty())
     )
 }

@@ -1,0 +1,40 @@
+const atMost = (suite, id, row, limit, unit, source) => ({
+    suite,
+    id,
+    row,
+    limit,
+    kind: "at most",
+    unit,
+    source
+});
+export const goals = [
+    atMost("unary", "unary/holdfast/16", "CPU per call, c=16", 1, "÷ undici", "prototype on dispatch with policies 0.89"),
+    atMost("unary", "unary/holdfast/128", "CPU per call, c=128", 1, "÷ undici", "prototype 0.91"),
+    atMost("unary", "unary/holdfast/1", "CPU per call, c=1", 1.2, "÷ undici", "prototype 0.97"),
+    atMost("unary", "unary/promise/16", "CPU per call through the promise client, c=16", 1, "÷ undici", "prototype 0.89"),
+    atMost("unary", "unary/http/16", "CPU per call through the HttpClient layers, c=16", 1.1, "÷ undici", "prototype 0.92"),
+    atMost("unary", "unary/traced/16", "CPU per call with a tracer on, c=16", 1.2, "÷ undici", "a span costs 2.4 µs of 28"),
+    {
+        ...atMost("unary", "throughput/16", "throughput, c=16", 12, "× openai", "prototype 15.3, raw undici 13.8"),
+        kind: "at least"
+    },
+    atMost("stream", "stream/holdfast", "CPU per event of one stream, Stream", 1.25, "÷ undici", "prototype 0.95"),
+    atMost("stream", "stream/promise", "CPU per event of one stream, async iterable", 1.15, "÷ undici", "prototype 0.95"),
+    atMost("stream", "packets/holdfast", "CPU per event, one event to a packet", 1.05, "÷ undici", "dispatch alone 0.92"),
+    atMost("stream", "late/connections", "new connections per stream that ends late", 0, "", "openai 0.98"),
+    atMost("stream", "late/wait", "wait for a body that ends 100 ms late", 50, "ms", "the caller does not wait"),
+    atMost("ttft", "ttft/holdfast", "time to first token, p50", 1.1, "÷ undici", "openai 3.3"),
+    atMost("retry", "retry/holdfast", "CPU per call, 30 % failing once", 0.9, "÷ undici", "prototype 0.83"),
+    atMost("heap", "heap/holdfast", "heap per request in flight (5 000)", 1.2, "÷ undici", "prototype 1.07"),
+    atMost("policy", "policy/micros", "full Policy on the success path", 1.5, "µs", "retry built after a failure 0.6"),
+    atMost("policy", "policy/cockatiel", "full Policy on the success path", 0.3, "÷ cockatiel", "cockatiel 5.6 µs"),
+    atMost("policy", "limit/p-limit", "limiter, 100 000 queued, per task", 2, "÷ p-limit", "p-limit 3.5 µs"),
+    atMost("policy", "limit/flat", "limiter, 100 000 queued ÷ 1 000 queued, per task", 1.5, "", "flat in the depth of the queue"),
+    atMost("import", "import/promise", "importing the promise client with a provider", 1.3, "÷ openai", "effect/http 1.27"),
+    atMost("bundle", "bundle/holdfast", "a minimal chat call on fetch, gzip", 60, "kB", "openai 86 kB")
+];
+/** Rows that are aimed at and cannot be measured before they are built. */
+export const unbuilt = [
+    { suite: "policy", row: "keyed limiter with priorities", goal: "≤ p-queue" },
+    { suite: "policy", row: "requests and tokens per minute, one reservation", goal: "≤ 2 µs" }
+];

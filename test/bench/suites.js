@@ -1,0 +1,192 @@
+/** What is measured. Each suite gives its tables and the values that goals are held against. */
+import { compare, median, ratio, rounds, startWorker } from "./Bench.js";
+import { bundles } from "./bundles.js";
+import { imports } from "./imports.js";
+import { digits } from "./Report.js";
+const peers = ["undici", "effect", "fetch", "openai", "ai"];
+const micros = (sample) => sample.micros;
+/** By the name of a contender's file. */
+const find = (all, file) => {
+    const found = all.find((one) => one.file === file);
+    if (found === undefined)
+        throw new Error(`${file} was not measured`);
+    return found;
+};
+const ratioTo = (all, file, base, of) => ratio(find(all, file), find(all, base), of);
+/** A column of ratios and one of medians, for each of several comparisons of the same contenders. */
+const table = (title, unit, base, columns, of) => ({
+    title,
+    head: ["", ...columns.flatMap(([head, all]) => [`${head === "" ? "" : `${head}, `}÷ ${find(all, base).name}`, unit])],
+    rows: (columns[0]?.[1] ?? []).map(({ file, name }) => [
+        name,
+        ...columns.flatMap(([, all]) => [
+            digits(ratioTo(all, file, base, of)),
+            digits(median(find(all, file).samples.map(of)))
+        ])
+    ])
+});
+const unary = async (origin) => {
+    const contenders = [...peers, "holdfast", "holdfastPromise", "holdfastHttp", "holdfastTraced"];
+    const at = (concurrency) => compare({ kind: "unary", url: `${origin}/unary`, contenders, concurrency, warmUp: 1500 });
+    const one = await at(1);
+    const some = await at(16);
+    const many = await at(128);
+    const callsPerMilli = (sample) => sample.units / sample.wallMillis;
+    const columns = [["c=1", one], ["c=16", some], ["c=128", many]];
+    return {
+        tables: [
+            table("CPU per call", "µs", "undici", columns, micros),
+            table("Throughput", "calls/ms", "openai", columns, callsPerMilli)
+        ],
+        measured: {
+            "unary/holdfast/1": ratioTo(one, "holdfast", "undici", micros),
+            "unary/holdfast/16": ratioTo(some, "holdfast", "undici", micros),
+            "unary/holdfast/128": ratioTo(many, "holdfast", "undici", micros),
+            "unary/promise/16": ratioTo(some, "holdfastPromise", "undici", micros),
+            "unary/http/16": ratioTo(some, "holdfastHttp", "undici", micros),
+            "unary/traced/16": ratioTo(some, "holdfastTraced", "undici", micros),
+            "throughput/16": ratioTo(some, "holdfast", "openai", callsPerMilli)
+        }
+    };
+};
+const streaming = [...peers, "holdfast", "holdfastPromise"];
+/** Streams one after another, with time between them for a connection to come back. */
+const measureLate = async (origin, file) => {
+    const connections = async () => {
+        const response = await fetch(`${origin}/stats`);
+        const stats = JSON.parse(await response.text());
+        return stats.connections;
+    };
+    const worker = await startWorker(file, "stream", `${origin}/late-50`);
+    const read = async () => {
+        const { wallMillis } = await worker.order({ count: 1, concurrency: 1 });
+        await new Promise((resolve) => setTimeout(resolve, 150));
+        return wallMillis;
+    };
+    for (let i = 0; i < 3; i++)
+        await read();
+    const before = await connections();
+    const streams = 20;
+    const walls = [];
+    for (let i = 0; i < streams; i++)
+        walls.push(await read());
+    const perStream = ((await connections()) - before) / streams;
+    worker.stop();
+    return { name: worker.name, perStream, wallMillis: median(walls) };
+};
+const stream = async (origin) => {
+    const at = (path, concurrency, count) => compare({
+        kind: "stream",
+        url: `${origin}/${path}`,
+        contenders: streaming,
+        concurrency,
+        count,
+        warmUp: concurrency * 2 + 4
+    });
+    const one = await at("stream-20000", 1, 3);
+    const packets = await at("packets-2000", 1, 4);
+    const many = await at("stream-300", 64, 128);
+    const late = [];
+    for (const file of streaming)
+        late.push(await measureLate(origin, file));
+    return {
+        tables: [
+            table("CPU per event", "µs", "undici", [
+                ["one stream of 20 000", one],
+                ["one event to a packet", packets],
+                ["64 streams", many]
+            ], micros),
+            {
+                title: "A body that ends 100 ms after its [DONE]",
+                head: ["", "new connections per stream", "ms to the end of the stream"],
+                rows: late.map(({ name, perStream, wallMillis }) => [name, digits(perStream), digits(wallMillis)])
+            }
+        ],
+        measured: {
+            "stream/holdfast": ratioTo(one, "holdfast", "undici", micros),
+            "stream/promise": ratioTo(one, "holdfastPromise", "undici", micros),
+            "packets/holdfast": ratioTo(packets, "holdfast", "undici", micros),
+            "late/connections": Math.max(...late.filter(({ name }) => name.startsWith("holdfast")).map((one) => one.perStream)),
+            "late/wait": Math.max(...late.filter(({ name }) => name.startsWith("holdfast")).map((one) => one.wallMillis))
+        }
+    };
+};
+const retry = async (origin) => {
+    const contenders = [...peers, "holdfast", "holdfastPromise"];
+    const all = await compare({ kind: "unary", url: `${origin}/retry`, contenders, concurrency: 16, warmUp: 1000 });
+    return {
+        tables: [table("CPU per call, 30 % answered 503 once, c=16", "µs", "undici", [["", all]], micros)],
+        measured: { "retry/holdfast": ratioTo(all, "holdfast", "undici", micros) }
+    };
+};
+const ttft = async (origin) => {
+    const url = `${origin}/packets-20`;
+    const all = await compare({ kind: "stream", url, contenders: streaming, concurrency: 1, count: 200, warmUp: 300 });
+    const first = (sample) => median(sample.firstMillis);
+    return {
+        tables: [table("Time to the first token, p50", "ms", "undici", [["", all]], first)],
+        measured: { "ttft/holdfast": ratioTo(all, "holdfast", "undici", first) }
+    };
+};
+const heap = async (origin) => {
+    // The promise client keeps at most 100 connections, so it never has 5 000 requests in flight.
+    const contenders = [...peers, "holdfast"];
+    const bytes = (sample) => sample.heapBytes / 1024;
+    const samples = [];
+    // A heap that has held 5 000 requests keeps some of it: each round is a new process.
+    for (let i = 0; i < rounds; i++) {
+        for (const file of contenders) {
+            const worker = await startWorker(file, "unary", `${origin}/hold`);
+            await worker.order({ count: 50, concurrency: 50, hold: origin });
+            const sample = await worker.order({ count: 5000, concurrency: 5000, hold: origin });
+            worker.stop();
+            const known = samples.find((one) => one.file === file);
+            if (known === undefined)
+                samples.push({ name: worker.name, file, samples: [sample] });
+            else
+                known.samples.push(sample);
+        }
+    }
+    return {
+        tables: [table("Heap per request in flight, 5 000 of them", "kB", "undici", [["", samples]], bytes)],
+        measured: { "heap/holdfast": ratioTo(samples, "holdfast", "undici", bytes) }
+    };
+};
+const policy = async () => {
+    const wrapping = ["plain", "pRetry", "cockatiel", "effectRetry", "holdfast"];
+    const wrapped = await compare({ kind: "wrap", url: "", contenders: wrapping, concurrency: 1, warmUp: 50_000 });
+    const queued = (count) => compare({
+        kind: "limit",
+        url: "",
+        contenders: ["pLimit", "pQueue", "holdfast"],
+        concurrency: count,
+        count,
+        warmUp: 10_000
+    });
+    const few = await queued(1000);
+    const some = await queued(10_000);
+    const many = await queued(100_000);
+    const own = (all) => median(find(all, "holdfast").samples.map(micros));
+    return {
+        tables: [
+            table("CPU of a call that does nothing, with retry and timeout around it", "µs", "cockatiel", [["", wrapped]], micros),
+            table("CPU of a task that waits one turn, 64 at a time", "µs", "pLimit", [["1 000 queued", few], ["10 000 queued", some], ["100 000 queued", many]], micros)
+        ],
+        measured: {
+            "policy/micros": own(wrapped),
+            "policy/cockatiel": ratioTo(wrapped, "holdfast", "cockatiel", micros),
+            "limit/p-limit": ratioTo(many, "holdfast", "pLimit", micros),
+            "limit/flat": own(many) / own(few)
+        }
+    };
+};
+export const suites = {
+    unary,
+    stream,
+    retry,
+    ttft,
+    heap,
+    policy,
+    import: imports,
+    bundle: bundles
+};
