@@ -9,7 +9,9 @@ import * as Os from "node:os"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
+import * as Fiber from "effect/Fiber"
 import * as Layer from "effect/Layer"
+import * as Option from "effect/Option"
 import * as Scope from "effect/Scope"
 import * as Semaphore from "effect/Semaphore"
 import * as Child from "./internal/child.ts"
@@ -68,6 +70,9 @@ export interface Options {
 const provider = "local"
 const mebibyte = 1024 * 1024
 
+/** Making the snapshot takes 2.5 s, once; on a machine too busy for that, sessions start without it meanwhile. */
+const snapshotWait = "10 seconds"
+
 /** The guest process without its guest: Node, the engine's code and the file system's glue. */
 const overheadBytes = 350 * mebibyte
 
@@ -84,7 +89,7 @@ const bootLimits = (language: Language, limits: Limits) => ({
   resultBytes: limits.resultBytes ?? 8 * mebibyte
 })
 
-/** How guests of one language start: with a snapshot, and without one should that fail. */
+/** How guests of one language start. */
 const starts = Effect.fnUntraced(function* (
   language: Language,
   options: Options,
@@ -97,11 +102,14 @@ const starts = Effect.fnUntraced(function* (
     readable: engine.folders,
     boot: { ...boot, ...bootLimits(language, options.limits ?? {}) }
   }
-  const snapshot =
-    language === "python" ? yield* Snapshot.prepare(options.cacheDir ?? (yield* Snapshot.defaultFolder), plain) : ""
-  if (snapshot === "") return { engine, plain, fast: plain }
-  const fast = { ...plain, readable: [...engine.folders, snapshot], boot: { ...plain.boot, snapshot } }
-  return { engine, plain, fast }
+  return { engine, plain }
+})
+
+/** With the snapshot it starts in a fifth of the time, but needs one file more. */
+const withSnapshot = (plain: Child.Start, snapshot: string): Child.Start => ({
+  ...plain,
+  readable: [...plain.readable, snapshot],
+  boot: { ...plain.boot, snapshot }
 })
 
 /** One language of the layer: what it starts from, and its warm guests. */
@@ -111,23 +119,38 @@ const station = Effect.fnUntraced(function* (
   wall: Effect.Effect<Wall.Wall, Unavailable>,
   guests: Set<Child.Child>
 ) {
+  const scope = yield* Effect.scope
   const found = yield* Effect.cached(starts(language, options, wall))
-  const boot = found.pipe(
-    Effect.flatMap(({ fast, plain }) =>
-      Child.boot(fast, guests).pipe(
-        Effect.catch((lost) => (fast === plain ? Effect.fail(lost) : Child.boot(plain, guests)))
-      )
-    ),
-    Effect.mapError((reason) =>
-      refuse(
-        reason._tag === "Unavailable"
-          ? reason
-          : new Unavailable({
-              description: `no guest could be started: ${reason.description}`,
-              transient: true,
-              cause: reason
-            })
-      )
+  // In a fiber of the layer: whoever waits for it may be interrupted, and the others still get it.
+  const preparing = yield* Effect.cached(
+    Effect.gen(function* () {
+      const { plain } = yield* found
+      const folder = options.cacheDir ?? (yield* Snapshot.defaultFolder)
+      return yield* Effect.forkIn(Snapshot.prepare(folder, plain), scope)
+    })
+  )
+  const snapshot =
+    language === "python"
+      ? Effect.flatMap(preparing, Fiber.join).pipe(
+          Effect.timeoutOption(snapshotWait),
+          Effect.map(Option.getOrElse(() => ""))
+        )
+      : Effect.succeed("")
+  const start = Effect.gen(function* () {
+    const { plain } = yield* found
+    const file = yield* snapshot
+    if (file === "") return yield* Child.boot(plain, guests)
+    return yield* Effect.catch(Child.boot(withSnapshot(plain, file), guests), () => Child.boot(plain, guests))
+  })
+  const boot = Effect.mapError(start, (reason) =>
+    refuse(
+      reason._tag === "Unavailable"
+        ? reason
+        : new Unavailable({
+            description: `no guest could be started: ${reason.description}`,
+            transient: true,
+            cause: reason
+          })
     )
   )
   const size = options.pool?.[language] ?? (language === "python" ? 1 : 0)

@@ -11,7 +11,7 @@ const decode = Schema.decodeUnknownSync(Schema.Array(Snippet))
 const read = (path: string) => decode(JSON.parse(readFileSync(new URL(path, import.meta.url), "utf8")))
 
 const suite = (name: string, snippets: ReadonlyArray<Snippet>) =>
-  layer(Layer.mergeAll(LocalSandbox.layer({ maxSessions: 3 }), Layer.effect(TheHost, host)), {
+  layer(Layer.mergeAll(LocalSandbox.layer({ maxSessions: 3, pool: { python: 0 } }), Layer.effect(TheHost, host)), {
     excludeTestServices: true,
     timeout: "60 seconds"
   })(name, (it) => {

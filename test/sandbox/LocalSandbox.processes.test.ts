@@ -1,5 +1,15 @@
 import { execFileSync, spawn } from "node:child_process"
-import { chmodSync, mkdtempSync, readdirSync, rmSync, truncateSync, writeFileSync } from "node:fs"
+import {
+  chmodSync,
+  cpSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  rmSync,
+  symlinkSync,
+  truncateSync,
+  writeFileSync
+} from "node:fs"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
 import { assert, describe, it } from "@effect/vitest"
@@ -211,4 +221,31 @@ describe("LocalSandbox snapshot", () => {
       else assert.include(String(exit.cause), "bubblewrap")
     })
   )
+})
+
+describe("LocalSandbox without its engines", () => {
+  it("says in one line what to install", () => {
+    const folder = mkdtempSync(join(tmpdir(), "holdfast-bare-"))
+    cpSync("src", join(folder, "src"), { recursive: true })
+    mkdirSync(join(folder, "node_modules"))
+    symlinkSync(join(process.cwd(), "node_modules", "effect"), join(folder, "node_modules", "effect"))
+    writeFileSync(join(folder, "package.json"), '{"type":"module"}')
+    writeFileSync(
+      join(folder, "try.ts"),
+      `import * as Effect from "effect/Effect"
+      import { LocalSandbox, Sandbox } from "./src/sandbox/index.ts"
+      for (const language of ["python", "javascript"] as const) {
+        const error = await Effect.runPromise(
+          Effect.flip(Sandbox.runCode("1", { language })).pipe(Effect.provide(LocalSandbox.layer()))
+        )
+        console.log(error.code, error.message)
+      }`
+    )
+    const said = execFileSync(process.execPath, ["--no-warnings", join(folder, "try.ts")], { encoding: "utf8" })
+    rmSync(folder, { recursive: true })
+    assert.deepStrictEqual(said.trim().split("\n"), [
+      "Unavailable sandbox local: a package is missing: `npm install pyodide@314.0.7` installs it",
+      "Unavailable sandbox local: a package is missing: `npm install quickjs-emscripten-core@0.32.0 @jitl/quickjs-wasmfile-release-sync@0.32.0` installs it"
+    ])
+  })
 })

@@ -4,7 +4,7 @@ import { createServer, type Server } from "node:net"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
 import { assert } from "@effect/vitest"
-import { Clock, Effect, Schema } from "effect"
+import { Clock, Effect, Schedule, Schema } from "effect"
 import { Sandbox } from "holdfast/sandbox"
 import { exists, guestBytes, guests } from "./processes.ts"
 
@@ -180,12 +180,11 @@ export const contained = Effect.fnUntraced(function* (snippet: Snippet, host: Ho
   assert.strictEqual(host.signals, 0, "it sent a signal")
   assert.strictEqual(Reflect.get({}, "polluted"), undefined)
   if (kinds.has("disk")) assert.isBelow(disk - freeBytes(), 200 * mebibyte)
-  // Nothing of it spins on. (A warm guest may have started meanwhile: only those that were there count.)
-  if (kinds.has("deadline"))
-    assert.deepStrictEqual(
-      pids.filter(exists).filter((pid) => !guests().includes(pid)),
-      []
-    )
+  // Nothing of it spins on. (What lived in a namespace dies with it, a moment later; the test's timeout is the bound.)
+  assert.isAbove(pids.length, 0)
+  yield* Effect.suspend(() => (pids.some(exists) ? Effect.fail("alive") : Effect.void)).pipe(
+    Effect.retry(Schedule.spaced("5 millis"))
+  )
   if (kinds.has("parent-alive")) {
     const fresh = yield* Sandbox.runCode("1 + 1", { language: snippet.language })
     assert.strictEqual(fresh.results[0]?.["text/plain"], "2")

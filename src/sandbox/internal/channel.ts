@@ -3,7 +3,7 @@
  * event loop, so no timer, promise or socket of anything inside it can ever fire.
  */
 import * as Fs from "node:fs"
-import type { Boot, Raised, Reply } from "./frame.ts"
+import { strings, type Boot, type Raised, type Reply } from "./frame.ts"
 
 /** The file in which the parent writes the number of the run to stop. Inherited, and already unlinked. */
 const cancelFd = 3
@@ -113,9 +113,8 @@ export class Channel {
       return
     }
     try {
-      const value: unknown = JSON.parse(json)
-      this.flush()
-      this.line({ t: "result", result: value })
+      const result = strings(JSON.parse(json))
+      if (result !== undefined) this.send({ t: "result", result })
     } catch {
       this.cut = true
     }

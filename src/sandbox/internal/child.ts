@@ -14,7 +14,7 @@ import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
 import { SessionLost } from "../SandboxError.ts"
 import { decodeReply, type Boot, type End, type Reply, type Run } from "./frame.ts"
-import type { Command, Wall } from "./wall.ts"
+import { nodePath, type Command, type Wall } from "./wall.ts"
 
 /** How to start a guest. */
 export interface Start {
@@ -37,8 +37,8 @@ export interface Exchange {
 }
 
 /** Compiled or source, as this file is. */
-const guestFile = Url.fileURLToPath(
-  new URL(import.meta.url.endsWith(".ts") ? "./guest.ts" : "./guest.js", import.meta.url)
+const guestFile = Fs.realpathSync(
+  Url.fileURLToPath(new URL(import.meta.url.endsWith(".ts") ? "./guest.ts" : "./guest.js", import.meta.url))
 )
 const guestFolder = Path.dirname(guestFile)
 
@@ -49,7 +49,7 @@ const heapMebibytes = 256
 export const command = (wall: Wall, readable: ReadonlyArray<string>): Command =>
   wall.wrap(
     [
-      process.execPath,
+      nodePath,
       "--permission",
       ...[guestFolder, ...readable].map((path) => `--allow-fs-read=${path}`),
       "--disallow-code-generation-from-strings",
@@ -206,6 +206,8 @@ export class Child {
       // What it said last may still be in the pipe: `close` comes after the pipes' end.
       this.isOver = true
       living.delete(this)
+      // Nor is a wrapper's end the guest's: that is when nobody holds the pipes any more. Wait for it.
+      for (const stream of [stdout, stderr]) if (stream instanceof Net.Socket) stream.ref()
       const settle = () => this.settle(code, signal)
       if (stdout.readableEnded) settle()
       else this.process.once("close", settle)

@@ -24,6 +24,10 @@ from asyncio import base_events
 for _name in """${preload}""".split():
     importlib.import_module(_name)
 
+# Undoes Pyodide's own asyncio.run, which needs JavaScript. Here, because it costs a tenth of a second.
+importlib.reload(asyncio.runners)
+asyncio.run, asyncio.Runner = asyncio.runners.run, asyncio.runners.Runner
+
 DEVICE = ${deviceFd}
 TEXT_LIMIT = 64 * 1024
 JSON_LIMIT = 1024 * 1024
@@ -235,12 +239,10 @@ def start(request):
         sys.builtin_module_names = tuple(n for n in sys.builtin_module_names if n != name)
     sys.excepthook, sys.displayhook = sys.__excepthook__, sys.__displayhook__
     sys.argv = [""]
-    importlib.reload(asyncio.runners)
-    asyncio.run, asyncio.Runner = asyncio.runners.run, asyncio.runners.Runner
     asyncio.events._event_loop_policy = _Policy()
     asyncio.events._set_running_loop(None)
     time.sleep = sleep
-    random.seed()
+    random.seed(int.from_bytes(os.urandom(32)))
     # A program may hold these names from before: one stream each, line by line, never failing on a character.
     sys.stdin = sys.__stdin__ = io.TextIOWrapper(io.FileIO(0, "r", closefd=False), "utf-8", "replace")
     out = io.BufferedWriter(io.FileIO(1, "w", closefd=False), 8192)

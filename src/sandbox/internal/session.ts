@@ -5,7 +5,6 @@ import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import * as Queue from "effect/Queue"
-import * as Schedule from "effect/Schedule"
 import * as Semaphore from "effect/Semaphore"
 import * as Stream from "effect/Stream"
 import type {
@@ -72,11 +71,16 @@ interface Ending {
 }
 
 /** Kills a guest that holds more memory than all its limits together allow: a backstop, four times a second. */
-const watch = (child: Child, limit: number) =>
-  Effect.suspend(() => {
-    const held = child.pid === undefined ? 0 : residentBytes(child.pid)
-    return held > limit ? child.kill("outOfMemory", `the guest process held ${held} bytes`) : Effect.void
-  }).pipe(Effect.repeat(Schedule.spaced("250 millis")))
+const watch = (child: Child, limit: number): Effect.Effect<never> =>
+  Effect.sleep("250 millis").pipe(
+    Effect.andThen(
+      Effect.suspend(() => {
+        const held = child.pid === undefined ? 0 : residentBytes(child.pid)
+        return held > limit ? child.kill("outOfMemory", `the guest process held ${held} bytes`) : Effect.void
+      })
+    ),
+    Effect.forever
+  )
 
 /** Waits for the end; at `timeout` it asks the guest to stop, `grace` later it kills it. */
 const supervise = Effect.fnUntraced(function* (
@@ -159,7 +163,7 @@ export const make = Effect.fnUntraced(function* (parts: Parts): Effect.fn.Return
     const env = { ...parts.env, ...options.env }
     const exchange = child.send({ id: ++runs, code, env, cwd: options.cwd ?? "" }, (event) => transcript.add(event))
     const ending = yield* supervise(child, exchange, timeout, parts.grace).pipe(
-      Effect.raceFirst(Effect.andThen(watch(child, parts.residentBytes), Effect.never)),
+      Effect.raceFirst(watch(child, parts.residentBytes)),
       Effect.onInterrupt(() => abandon(child, exchange, parts.grace)),
       Effect.mapError((reason: SessionLost) => fail(reason))
     )

@@ -62,7 +62,9 @@ const firstThat = Effect.fnUntraced(function* (programs: ReadonlyArray<string>, 
   return undefined
 })
 
-const nodeFolder = Path.dirname(Fs.realpathSync(process.execPath))
+/** This Node, by its real path: behind the wall no symbolic link leads anywhere. */
+export const nodePath = Fs.realpathSync(process.execPath)
+const nodeFolder = Path.dirname(nodePath)
 
 /** Without it, a parent killed by SIGKILL leaves a guest in a C loop behind; see `Channel.isStopped` for other loops. */
 const withDeathSignal = Effect.gen(function* () {
@@ -72,7 +74,7 @@ const withDeathSignal = Effect.gen(function* () {
 
 const probe = Effect.gen(function* () {
   if (process.platform !== "linux") return undefined
-  return yield* firstThat(bubblewrap, [...bubblewrapArgs([nodeFolder]), process.execPath, "--version"])
+  return yield* firstThat(bubblewrap, [...bubblewrapArgs([nodeFolder]), nodePath, "--version"])
 })
 
 /** Finds the wall that `os` asks for. */

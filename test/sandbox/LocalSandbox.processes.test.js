@@ -1,0 +1,197 @@
+import { execFileSync, spawn } from "node:child_process"
+import { chmodSync, mkdtempSync, readdirSync, rmSync, truncateSync, writeFileSync } from "node:fs"
+import { tmpdir } from "node:os"
+import { join } from "node:path"
+import { assert, describe, it } from "@effect/vitest"
+import { Deferred, Effect, Exit, Fiber, Layer, Stream } from "effect"
+import { LocalSandbox, Sandbox } from "holdfast/sandbox"
+import { descriptors, exists, guests, temporaryFiles } from "./processes.js"
+const cold = { pool: { python: 0 }, maxSessions: 8 }
+const live = (name, body, options = cold) =>
+  it.live(name, () => body.pipe(Effect.provide(LocalSandbox.layer(options))), 60_000)
+/** Starts an endless program and waits for its first word, so that the guest is in the middle of it. */
+const started = Effect.fnUntraced(function* (session, code) {
+  const begun = yield* Deferred.make()
+  const running = yield* session.streamCode(code).pipe(
+    Stream.tap(() => Deferred.succeed(begun, undefined)),
+    Stream.runDrain,
+    Effect.forkChild
+  )
+  yield* Deferred.await(begun)
+  return running
+})
+const busy = 'console.log("begun"); await new Promise((r) => setTimeout(r, 60)); for (;;) {}'
+describe("LocalSandbox processes", () => {
+  live(
+    "are gone when the scope closes: after success, failure, interruption and in the middle of a run",
+    Effect.gen(function* () {
+      const pids = []
+      const use = (then) =>
+        Effect.gen(function* () {
+          const session = yield* Sandbox.create({ language: "javascript" })
+          pids.push(...guests())
+          return yield* then(session)
+        }).pipe(Effect.scoped, Effect.exit)
+      yield* use((session) => session.runCode("1"))
+      yield* use(() => Effect.fail("no"))
+      yield* use((session) => Effect.andThen(started(session, busy), Effect.interrupt))
+      yield* use((session) => started(session, busy))
+      assert.strictEqual(new Set(pids).size, 4)
+      assert.deepStrictEqual(pids.filter(exists), [])
+      assert.deepStrictEqual(guests(), [])
+    })
+  )
+  it.live("are gone when the layer closes, the warm ones too", () =>
+    Effect.gen(function* () {
+      const scope = yield* Effect.scope
+      const context = yield* Layer.buildWithScope(LocalSandbox.layer(), scope)
+      yield* Sandbox.runCode("1").pipe(Effect.provide(context))
+    }).pipe(Effect.scoped, Effect.andThen(Effect.sync(() => assert.deepStrictEqual(guests(), []))))
+  )
+  live(
+    "that are killed in the middle of a run lose the session, and leave nothing",
+    Effect.gen(function* () {
+      yield* Effect.scoped(Sandbox.create({ language: "javascript" }))
+      const before = descriptors()
+      for (let round = 0; round < 10; round++) {
+        const error = yield* Effect.gen(function* () {
+          const session = yield* Sandbox.create({ language: "javascript" })
+          const [pid] = guests()
+          assert.isDefined(pid)
+          const running = yield* started(session, 'for (let i = 0; ; i++) console.log("x".repeat(i % 5000))')
+          process.kill(pid ?? 0, "SIGKILL")
+          return yield* Effect.flip(Fiber.join(running))
+        }).pipe(Effect.scoped)
+        assert.strictEqual(error.reason._tag === "SessionLost" && error.reason.why, "killed")
+      }
+      assert.deepStrictEqual(guests(), [])
+      assert.deepStrictEqual(temporaryFiles(), [])
+      assert.isAtMost(descriptors(), before + 2)
+    })
+  )
+  live(
+    "are never more than maxSessions; who does not fit in the queue is refused",
+    Effect.gen(function* () {
+      yield* Effect.scoped(
+        Effect.gen(function* () {
+          yield* Sandbox.create({ language: "javascript" })
+          const waiting = yield* Effect.forkChild(Effect.scoped(Sandbox.create({ language: "javascript" })))
+          yield* Effect.yieldNow
+          const refused = yield* Effect.flip(Effect.scoped(Sandbox.create({ language: "javascript" })))
+          assert.strictEqual(refused.code, "LimitExceeded")
+          assert.strictEqual(guests().length, 1)
+          yield* Fiber.interrupt(waiting)
+          const late = yield* Effect.flip(
+            Effect.scoped(Sandbox.create({ language: "javascript", createTimeout: "50 millis" }))
+          )
+          assert.strictEqual(late.code, "Unavailable")
+          assert.isTrue(late.isRetryable)
+        })
+      )
+      assert.strictEqual((yield* Sandbox.runCode("1", { language: "javascript" })).outcome, "ok")
+    }),
+    { maxSessions: 1, maxQueue: 1 }
+  )
+  it("of a parent that was killed end by themselves", async () => {
+    // A busy guest must notice; an idle one reads the end of its stdin.
+    const script = `
+      import { Effect } from "effect"
+      import { LocalSandbox, Sandbox } from "holdfast/sandbox"
+      const program = Effect.gen(function* () {
+        const idle = yield* Sandbox.create({ language: "javascript" })
+        const busy = yield* Sandbox.create({ language: "javascript" })
+        yield* Effect.forkChild(busy.runCode("for (;;) {}", { timeout: "10 minutes" }))
+        yield* Effect.sleep("50 millis")
+        console.log("ready")
+        yield* Effect.sleep("10 minutes")
+      })
+      await Effect.runPromise(Effect.scoped(program).pipe(Effect.provide(LocalSandbox.layer())))`
+    const file = join(process.cwd(), "test", "sandbox", `.parent-${process.pid}.ts`)
+    writeFileSync(file, script)
+    try {
+      const parent = spawn(process.execPath, ["--conditions=holdfast-source", "--no-warnings", file], {
+        stdio: ["ignore", "pipe", "inherit"]
+      })
+      await new Promise((resolve) => parent.stdout.once("data", resolve))
+      const pids = guests()
+      assert.strictEqual(pids.length, 2)
+      const closed = new Promise((resolve) => parent.once("close", resolve))
+      parent.kill("SIGKILL")
+      await closed
+      // They are no children of ours: look until they are gone; the test's own timeout is the bound.
+      while (pids.some(exists)) await new Promise((resolve) => setImmediate(resolve))
+    } finally {
+      rmSync(file, { force: true })
+    }
+  })
+  it("of a program that forgot its session do not keep it alive, and go with it", () => {
+    const script = `
+      import { Effect, Layer, Scope } from "effect"
+      import { LocalSandbox, Sandbox } from "holdfast/sandbox"
+      const scope = Scope.makeUnsafe()
+      const program = Effect.gen(function* () {
+        const session = yield* Sandbox.create({ language: "javascript" })
+        yield* session.runCode("1")
+      })
+      const context = await Effect.runPromise(Layer.buildWithScope(LocalSandbox.layer(), scope))
+      await Effect.runPromise(program.pipe(Scope.provide(scope), Effect.provide(context)))`
+    const file = join(process.cwd(), "test", "sandbox", `.forgetful-${process.pid}.ts`)
+    writeFileSync(file, script)
+    try {
+      execFileSync(process.execPath, ["--conditions=holdfast-source", "--no-warnings", file], { timeout: 25_000 })
+      assert.deepStrictEqual(guests(), [])
+    } finally {
+      rmSync(file, { force: true })
+    }
+  })
+})
+describe("LocalSandbox snapshot", () => {
+  const run = (cacheDir) =>
+    Sandbox.runCode("6 * 7").pipe(
+      Effect.provide(LocalSandbox.layer({ ...cold, cacheDir })),
+      Effect.map((run) => run.results[0]?.["text/plain"])
+    )
+  it.live(
+    "is made once, used again, and made anew when it is corrupt",
+    () =>
+      Effect.gen(function* () {
+        const folder = mkdtempSync(join(tmpdir(), "holdfast-cache-"))
+        assert.strictEqual(yield* run(folder), "42")
+        const [made, ...others] = readdirSync(folder)
+        assert.deepStrictEqual(others, [])
+        assert.isDefined(made)
+        truncateSync(join(folder, made ?? ""), 1000)
+        assert.strictEqual(yield* run(folder), "42")
+        assert.strictEqual(readdirSync(folder).length, 1)
+        rmSync(folder, { recursive: true })
+      }),
+    60_000
+  )
+  it.live(
+    "is not used from a folder that others may write, nor needed",
+    () =>
+      Effect.gen(function* () {
+        const folder = mkdtempSync(join(tmpdir(), "holdfast-cache-"))
+        chmodSync(folder, 0o777)
+        assert.strictEqual(yield* run(folder), "42")
+        assert.deepStrictEqual(readdirSync(folder), [])
+        rmSync(folder, { recursive: true })
+        // A file where the folder should be: it can be neither read nor made.
+        writeFileSync(folder, "")
+        assert.strictEqual(yield* run(folder), "42")
+        rmSync(folder)
+      }),
+    60_000
+  )
+  it.live("fails a create that requires a wall where there is none", () =>
+    Effect.gen(function* () {
+      const exit = yield* Effect.scoped(Sandbox.create()).pipe(
+        Effect.map((session) => session.isolation.os),
+        Effect.provide(LocalSandbox.layer({ ...cold, os: "require" })),
+        Effect.exit
+      )
+      if (Exit.isSuccess(exit)) assert.strictEqual(exit.value, "bubblewrap")
+      else assert.include(String(exit.cause), "bubblewrap")
+    })
+  )
+})
