@@ -1,8 +1,0 @@
-/** Effect's own retry and timeout. */
-import { Effect, Layer, Schedule } from "effect";
-import { ofEffects } from "../ofEffects.js";
-const schedule = Schedule.exponential("100 millis");
-export const contender = {
-    name: "Effect.retry + Effect.timeout",
-    wrap: async () => ofEffects(Effect.void.pipe(Effect.retry({ times: 2, schedule }), Effect.timeout("10 seconds")), Layer.empty)
-};
