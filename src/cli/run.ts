@@ -36,7 +36,7 @@ const input = {
     Flag.optional
   ),
   timeout: Flags.duration("timeout").pipe(
-    Flag.withDescription("The program is stopped after this time, with exit code 124"),
+    Flag.withDescription("The program is stopped after this time, with exit code 124 (default: 30s)"),
     Flag.withDefault(Duration.seconds(30))
   )
 }

@@ -166,6 +166,8 @@ class EventReader<A> implements Reader<A>, ByteSink {
 
   onReady = (ready: (() => void) | undefined): void => {
     this.ready = ready
+    // The fiber may have yielded since it found nothing; nobody would wake it for what came meanwhile.
+    if (ready !== undefined && (this.events.length > 0 || this.end !== undefined)) this.wake()
   }
 
   readonly pull: Effect.Effect<readonly [A, ...Array<A>], HttpClientError | Cause.Done> = Effect.suspend(() => {
@@ -173,7 +175,7 @@ class EventReader<A> implements Reader<A>, ByteSink {
     if (taken !== undefined) return Effect.succeed(taken)
     if (this.end !== undefined) return this.end
     return Effect.callback((resume) => {
-      this.ready = () => resume(this.pull)
+      this.onReady(() => resume(this.pull))
       return Effect.sync(() => {
         this.ready = undefined
       })

@@ -3,13 +3,14 @@
  *
  * The last answer is returned as it is, also when it is a 503, as the stock client does. What the policy itself refuses
  * is a `TransportError` whose cause is the `PolicyError`: `refusal` reads it. Do not put `retryTransient` above it: two
- * loops multiply. Under the send of another policy (a provider's layer) it sends exactly once.
+ * loops multiply. `attempt` and `total` bound the time until the headers; reading the body is the program's own, under
+ * `Effect.timeout` or `Deadline.within`. Under the send of another policy (a provider's layer) it sends exactly once.
  */
 import * as Effect from "effect/Effect"
 import * as HttpClient from "effect/http/HttpClient"
 import { HttpClientError, isHttpClientError, TransportError } from "effect/http/HttpClientError"
 import type { HttpClientRequest } from "effect/http/HttpClientRequest"
-import type { HttpClientResponse } from "effect/http/HttpClientResponse"
+import { type HttpClientResponse, TypeId as HttpClientResponseTypeId } from "effect/http/HttpClientResponse"
 import * as Layer from "effect/Layer"
 import type { Duration } from "effect/Duration"
 import { isPolicyError, type PolicyError } from "../policy/PolicyError.ts"
@@ -68,15 +69,19 @@ const keyOf = (url: string): string => {
 }
 
 /** A response that is followed by another send is read to nowhere, so that its connection is free again. */
-const onDiscard = (error: unknown): void => {
-  if (error instanceof Unwanted) discard(error.response)
+const onDiscard = (unwanted: unknown): void => {
+  if (unwanted instanceof Unwanted) discard(unwanted.response)
+  else if (isResponse(unwanted)) discard(unwanted)
 }
+
+const isResponse = (u: unknown): u is HttpClientResponse =>
+  typeof u === "object" && u !== null && HttpClientResponseTypeId in u
 
 /** The client `self` under an open policy. */
 export const wrap = (self: HttpClient.HttpClient, held: Policy.Held): HttpClient.HttpClient => {
   const once = (request: HttpClientRequest): Effect.Effect<HttpClientResponse, HttpClientError | Unwanted> =>
     Effect.flatMap(self.postprocess(Effect.succeed(request)), (response) =>
-      transient.has(response.status)
+      transient.has(response.status) || (response.status >= 400 && response.headers["x-should-retry"] === "true")
         ? Effect.flatMap(RetryAfter.read(response), (hint) => Effect.fail(new Unwanted(response, hint)))
         : Effect.succeed(response)
     )

@@ -262,12 +262,14 @@ export class StreamTruncated
     /** The text that had arrived. */
     readonly partial: string
     readonly usage?: Usage | undefined
+    /** Whether any content had been delivered, reasoning included. Default: `false`. */
+    readonly delivered?: boolean | undefined
   }>
   implements Retryable
 {
   /** Nothing was delivered, so nobody is told anything twice. */
   get isRetryable(): boolean {
-    return this.partial === ""
+    return this.delivered !== true
   }
   readonly phase = "answered"
   override get message(): string {

@@ -54,6 +54,7 @@ class Lane {
   waiting = 0
   private queue: Array<Waiter> = []
   private head = 0
+  private isGranting = false
   constructor(limit: number) {
     this.limit = limit
   }
@@ -73,7 +74,17 @@ class Lane {
       this.head = 0
     }
   }
+  /** Gives free slots to those who wait. A grant that ends at once frees its slot within this loop, not below it. */
   grant(): void {
+    if (this.isGranting) return
+    this.isGranting = true
+    try {
+      this.grantAll()
+    } finally {
+      this.isGranting = false
+    }
+  }
+  private grantAll(): void {
     while (this.inFlight < this.limit && this.waiting > 0) {
       const waiter = this.queue[this.head++]
       if (this.head > 1024 && this.head * 2 > this.queue.length) {
@@ -157,6 +168,8 @@ class KeyedConcurrency implements Concurrency {
         const clock = fiber.getRef(Clock.Clock)
         const cancelTimer = Timer.after(clock, Math.min(millis, this.maxWaitMillis), () => waiter.shed(false))
         lane.push(waiter)
+        // The fiber may have yielded since it found no free slot; nobody would wake it for the one that came meanwhile.
+        if (lane.inFlight < lane.limit) queueMicrotask(() => lane.grant())
         return Effect.sync(() => {
           cancelTimer()
           if (waiter.grant !== undefined) lane.cancel(waiter)

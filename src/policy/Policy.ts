@@ -115,9 +115,9 @@ export interface Held {
 
 /** The calls in flight of one open policy, and whether it takes new ones. */
 class Admission {
-  readonly running = new Set<{ stop: ((error: Draining) => void) | undefined }>()
+  readonly running = new Set<{ readonly refuse: (error: Draining) => void }>()
   isDraining = false
-  private onIdle: (() => void) | undefined
+  private onIdle: Array<() => void> = []
 
   /** Runs a call and counts it as running meanwhile. */
   run<A, E, R, R2>(run: Run<R2>, self: Effect.Effect<A, E, R>): Effect.Effect<A, E, R> {
@@ -129,16 +129,14 @@ class Admission {
   }
 
   end<R2>(run: Run<R2>): void {
-    if (this.running.delete(run) && this.running.size === 0) this.onIdle?.()
+    if (!this.running.delete(run) || this.running.size > 0) return
+    for (const idle of this.onIdle.splice(0)) idle()
   }
 
   /** Waits until nothing runs. */
   readonly idle: Effect.Effect<void> = Effect.callback<void>((resume) => {
     if (this.running.size === 0) return resume(Effect.void)
-    this.onIdle = () => resume(Effect.void)
-    return Effect.sync(() => {
-      this.onIdle = undefined
-    })
+    this.onIdle.push(() => resume(Effect.void))
   })
 }
 
@@ -225,8 +223,9 @@ class OpenPolicy implements Held {
       const before = admission.running.size
       yield* Effect.timeoutOption(admission.idle, grace)
       const interrupted = admission.running.size
-      for (const run of admission.running) run.stop?.(new Draining({ key: "client" }))
+      // First those who wait for a slot, or the slots of the others would let them begin.
       this.concurrency.shedAllUnsafe()
+      for (const run of admission.running) run.refuse(new Draining({ key: "client" }))
       // What was interrupted runs its finalizers; those that take longer than this go on by themselves.
       yield* Effect.timeoutOption(admission.idle, "5 seconds")
       return { finished: before - interrupted, interrupted }

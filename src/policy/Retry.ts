@@ -15,7 +15,7 @@ import * as Schedule from "effect/Schedule"
 import type { Recorder, Stop, WaitCause } from "./Attempt.ts"
 import { Story } from "./Attempt.ts"
 import * as Deadline from "./Deadline.ts"
-import { DeadlineExceeded, type PolicyError } from "./PolicyError.ts"
+import { DeadlineExceeded, Draining, type PolicyError } from "./PolicyError.ts"
 import { classify as classifyError, type Phase, type Retryable } from "./Retryable.ts"
 
 export type Jitter = "full" | "equal" | "none"
@@ -180,7 +180,7 @@ export const loop = <A, E, R>(
 /** At most this much, and at most a tenth, is added to a wait that a server asked for. */
 const maxSpreadMillis = 1_000
 
-const unwanted: Retryable = { isRetryable: true, phase: "rejected" }
+const unwanted: Retryable = { isRetryable: true, phase: "answered" }
 
 type Decision =
   | (Wait & { readonly _tag: "Wait" })
@@ -198,6 +198,8 @@ class LoopState {
 
   decide(error: unknown): Effect.Effect<Decision> {
     const { retry } = this.call
+    // The policy's own last words; no predicate of a user's turns them into another try.
+    if (error instanceof Draining || error instanceof DeadlineExceeded) return this.stop("notRetryable")
     const failure = error === unwanted ? unwanted : retry.classify(error)
     const isWanted = error !== unwanted && retry.retryIf !== undefined ? retry.retryIf(error) : failure.isRetryable
     if (failure.isTimeout === true) this.timeouts++

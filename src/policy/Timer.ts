@@ -8,7 +8,8 @@ import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 
-const defaultClock = Context.get(Context.empty(), Clock.Clock)
+/** The clock of the machine. */
+export const defaultClock: Clock.Clock = Context.get(Context.empty(), Clock.Clock)
 
 // The longest delay of setTimeout; a longer one would fire at once. (2^31 - 1 ms, 24.8 days)
 const maxMillis = 2_147_483_647
@@ -20,10 +21,10 @@ export const after = (clock: Clock.Clock, millis: number, run: () => void): (() 
   if (millis > maxMillis) return nothing
   if (clock === defaultClock) {
     // oxlint-disable-next-line no-restricted-globals -- the one leaf timer
-    const timer = setTimeout(run, millis)
+    const timer = setTimeout(run, Math.max(0, millis))
     return () => clearTimeout(timer)
   }
-  const sleeping = Effect.runFork(clock.sleep(Duration.millis(millis)))
+  const sleeping = Effect.runFork(clock.sleep(Duration.millis(Math.max(0, millis))))
   sleeping.addObserver((exit) => {
     if (Exit.isSuccess(exit)) run()
   })

@@ -14,18 +14,19 @@ import { Draining } from "../policy/PolicyError.ts"
 
 /** The calls that one client has under way. */
 export class Calls {
-  private readonly running = new Set<Fiber.Fiber<unknown, unknown>>()
+  private readonly running = new Set<Call>()
   private readonly onIdle: Array<() => void> = []
   /** What the caller opened and has not closed: the client closes it. */
   readonly resources = new Set<() => Promise<void>>()
   isClosing = false
 
-  add(fiber: Fiber.Fiber<unknown, unknown>): void {
-    this.running.add(fiber)
-    fiber.addObserver(() => {
-      this.running.delete(fiber)
-      if (this.running.size === 0) for (const idle of this.onIdle.splice(0)) idle()
-    })
+  begin(call: Call): void {
+    this.running.add(call)
+  }
+
+  end(call: Call): void {
+    if (!this.running.delete(call) || this.running.size > 0) return
+    for (const idle of this.onIdle.splice(0)) idle()
   }
 
   get size(): number {
@@ -39,8 +40,13 @@ export class Calls {
   })
 
   interruptAll(): void {
-    for (const fiber of this.running) fiber.interruptUnsafe()
+    for (const call of this.running) call.interruptUnsafe()
   }
+}
+
+/** What is under way: a promise's fiber, or a stream from its first `next` to its end. */
+export interface Call {
+  readonly interruptUnsafe: () => void
 }
 
 /** What a caller is told of a failed exit: the typed error itself, the signal's reason, or that the client closed. */
@@ -58,16 +64,17 @@ export const run = <A, E, R, ER>(
   runtime: ManagedRuntime.ManagedRuntime<R, ER>,
   calls: Calls,
   signal?: AbortSignal,
-  onStart?: (fiber: Fiber.Fiber<A, E | ER>) => void
+  /** The call that this is a step of: it is counted once, and its steps go on while the client closes. */
+  partOf?: { onStart: (fiber: Fiber.Fiber<unknown, unknown>) => void }
 ): Promise<A> =>
   new Promise((resolve, reject) => {
     if (signal?.aborted === true) return reject(signal.reason)
-    if (calls.isClosing) return reject(new Draining({ key: "client" }))
+    if (calls.isClosing && partOf === undefined) return reject(new Draining({ key: "client" }))
     const fiber = runtime.runFork(effect)
-    onStart?.(fiber)
+    partOf?.onStart(fiber)
     let onAbort: (() => void) | undefined
     if (fiber.pollUnsafe() === undefined) {
-      calls.add(fiber)
+      if (partOf === undefined) calls.begin(fiber)
       if (signal !== undefined) {
         onAbort = () => {
           reject(signal.reason)
@@ -77,6 +84,7 @@ export const run = <A, E, R, ER>(
       }
     }
     fiber.addObserver((exit) => {
+      calls.end(fiber)
       if (onAbort !== undefined) signal?.removeEventListener("abort", onAbort)
       if (Exit.isSuccess(exit)) resolve(exit.value)
       else reject(rejection(exit.cause, calls, signal))
@@ -96,7 +104,7 @@ export const iterate = <A, E, R, ER>(
 
 const done = { done: true, value: undefined } as const
 
-class Iteration<A, E, R, ER> implements AsyncIterableIterator<A>, AsyncDisposable {
+class Iteration<A, E, R, ER> implements AsyncIterableIterator<A>, AsyncDisposable, Call {
   private readonly stream: Stream.Stream<A, E, R>
   private readonly runtime: ManagedRuntime.ManagedRuntime<R, ER>
   private readonly calls: Calls
@@ -105,13 +113,17 @@ class Iteration<A, E, R, ER> implements AsyncIterableIterator<A>, AsyncDisposabl
   private batch: ReadonlyArray<A> = []
   private at = 0
   private isOver = false
+  /** The stream came to its own end. */
+  private isDone = false
   private pull: (() => Promise<ReadonlyArray<A> | undefined>) | undefined
   private last: Promise<unknown> = Promise.resolve()
+  private queued = 0
   private waiting: Fiber.Fiber<unknown, unknown> | undefined
   private closing: Promise<void> | undefined
   // A consumer that is busy between two events is not pulling: the abort still has to close the socket.
   private readonly onAbort = (): void => void this.close()
-  private readonly onStart = (fiber: Fiber.Fiber<unknown, unknown>): void => {
+  readonly interruptUnsafe = (): void => void this.close()
+  readonly onStart = (fiber: Fiber.Fiber<unknown, unknown>): void => {
     this.waiting = fiber
   }
 
@@ -133,18 +145,23 @@ class Iteration<A, E, R, ER> implements AsyncIterableIterator<A>, AsyncDisposabl
 
   next(): Promise<IteratorResult<A, undefined>> {
     const value = this.batch[this.at]
-    if (this.at < this.batch.length && value !== undefined) {
+    if (this.queued === 0 && this.at < this.batch.length && value !== undefined) {
       this.at++
       return Promise.resolve({ done: false, value })
     }
     // Calls of `next` that do not wait for each other are answered in order.
+    this.queued++
     const result = this.last.then(() => this.advance())
-    this.last = result.catch(() => undefined)
+    const settle = (): void => {
+      this.queued--
+    }
+    this.last = result.then(settle, settle)
     return result
   }
 
   private async advance(): Promise<IteratorResult<A, undefined>> {
     this.signal?.throwIfAborted()
+    if (this.isOver && this.calls.isClosing && !this.isDone) throw new Draining({ key: "client" })
     while (!this.isOver) {
       const value = this.batch[this.at]
       if (value !== undefined) {
@@ -154,11 +171,16 @@ class Iteration<A, E, R, ER> implements AsyncIterableIterator<A>, AsyncDisposabl
       try {
         this.pull ??= await this.open()
         const batch = await this.pull()
-        if (batch === undefined) break
+        if (batch === undefined) {
+          this.isDone = true
+          break
+        }
         this.batch = batch
         this.at = 0
       } catch (error) {
         this.batch = []
+        // Its own `return` ended it, while this `next` was waiting.
+        if (this.isOver && this.signal?.aborted !== true && !this.calls.isClosing) break
         const closed = this.close()
         // An abort is answered at once; its finalizers are awaited by the client's `close`.
         if (this.signal?.aborted !== true) await closed
@@ -170,14 +192,16 @@ class Iteration<A, E, R, ER> implements AsyncIterableIterator<A>, AsyncDisposabl
   }
 
   private async open(): Promise<() => Promise<ReadonlyArray<A> | undefined>> {
-    const { calls, onStart, runtime, scope, signal } = this
+    const { calls, runtime, scope, signal } = this
+    if (calls.isClosing) throw new Draining({ key: "client" })
+    calls.begin(this)
     signal?.addEventListener("abort", this.onAbort, { once: true })
     const opening = Scope.provide(Stream.toPull(this.stream), scope)
-    const pull = await run(opening, runtime, calls, signal, onStart)
+    const pull = await run(opening, runtime, calls, signal, this)
     const next = Effect.catch(pull, (error): Effect.Effect<undefined, E, R> => {
       return Cause.isDone(error) ? Effect.succeed(undefined) : Effect.fail(error)
     })
-    return () => run(next, runtime, calls, signal, onStart)
+    return () => run(next, runtime, calls, signal, this)
   }
 
   private close(): Promise<void> {
@@ -187,12 +211,15 @@ class Iteration<A, E, R, ER> implements AsyncIterableIterator<A>, AsyncDisposabl
       this.signal?.removeEventListener("abort", this.onAbort)
       this.waiting?.interruptUnsafe()
       const closing = Effect.runFork(Scope.close(this.scope, Exit.void))
-      this.calls.add(closing)
-      closing.addObserver(() => resolve())
+      closing.addObserver(() => {
+        this.calls.end(this)
+        resolve()
+      })
     }))
   }
 
   async return(): Promise<IteratorReturnResult<undefined>> {
+    this.isDone = true
     await this.close()
     return done
   }

@@ -31,7 +31,9 @@ import {
   type RunOptions,
   type Session,
   type SessionOptions,
-  throwUnlessOk
+  throwUnlessOk,
+  runOnce,
+  toExecution
 } from "./Session.ts"
 import { toDuration, type Time } from "./Time.ts"
 
@@ -191,34 +193,41 @@ class HoldfastClient implements Client {
     const request = toRequest(input, options)
     const stream = Stream.unwrap(Effect.map(Llm, (llm) => llm.streamText(request)))
     const total = options?.timeout
-    const timed = total === undefined ? stream : Stream.provideService(stream, Policy.Override, totalOf(total))
+    // A wrong time rejects the first `next`, as it rejects every other method.
+    const timed =
+      total === undefined
+        ? stream
+        : Stream.suspend(() => Stream.provideService(stream, Policy.Override, totalOf(total)))
     return iterate(timed, this.llm, this.calls, options?.signal)
   }
 
   createSession: Client["createSession"] = (options = {}) => makeSession(this.sandbox, this.calls, options)
 
   executeCode: Client["executeCode"] = async (code, language = "python", options = {}) => {
-    await using session = await this.createSession({ language, ...(options.signal && { signal: options.signal }) })
-    return throwUnlessOk(await session.runCode(code, { ...options, language }), options)
+    const ran = runOnce(code, { ...options, language })
+    return throwUnlessOk(toExecution(await run(ran, this.sandbox, this.calls, options.signal)), options)
   }
 
   map: Client["map"] = (items, f, options = {}) => mapSettled(items, f, options, this.closed.signal)
 
-  close: Client["close"] = (options = {}) =>
-    (this.closing ??= (async () => {
+  // Read before anything is closed: a wrong option leaves the client as it was.
+  close: Client["close"] = async (options = {}) => this.closeWithin(toDuration(options.grace ?? 0, "close.grace"))
+
+  private closeWithin(grace: Duration.Duration): Promise<CloseReport> {
+    return (this.closing ??= (async () => {
       const { calls } = this
       calls.isClosing = true
       const before = calls.size
-      const grace = toDuration(options.grace ?? 0, "close.grace")
       await Effect.runPromise(Effect.timeoutOption(calls.idle, grace))
       const interrupted = calls.size
       this.closed.abort(new Draining({ key: "client" }))
       calls.interruptAll()
       // Closing the runtimes waits for what was interrupted and gives sockets and sandboxes back.
-      await Promise.all(Array.from(calls.resources, (close) => close()))
+      await Promise.allSettled(Array.from(calls.resources, (close) => close()))
       await Promise.all([this.llm.dispose(), this.sandbox.dispose()])
       return { finished: before - interrupted, interrupted }
     })())
+  }
 
   async [Symbol.asyncDispose](): Promise<void> {
     await this.close()

@@ -43,7 +43,8 @@ export interface Session extends AsyncDisposable {
   readonly close: () => Promise<void>
 }
 
-const toExecution = ({ durationMillis, ...rest }: Effectful.Execution): Execution => ({
+/** The plain form of a run. */
+export const toExecution = ({ durationMillis, ...rest }: Effectful.Execution): Execution => ({
   ...rest,
   durationMs: durationMillis
 })
@@ -52,6 +53,13 @@ const toRunOptions = ({ signal: _signal, timeout, ...rest }: RunOptions): Effect
   ...rest,
   timeout: timeout === undefined ? undefined : toDuration(timeout, "timeout")
 })
+
+/** Runs code in a session of its own. */
+export const runOnce = (
+  code: string,
+  options: RunOptions
+): Effect.Effect<Effectful.Execution, SandboxError, Effectful.Sandbox> =>
+  Effect.suspend(() => Effectful.runCode(code, toRunOptions(options)))
 
 /** Makes a session that lives until it is closed, or the client is. */
 export const make = async (
@@ -80,8 +88,10 @@ export const make = async (
     runCode: async (code, runOptions = {}) =>
       toExecution(await run(session.runCode(code, toRunOptions(runOptions)), runtime, calls, runOptions.signal)),
     streamCode: (code, runOptions = {}) => {
-      const events = Stream.map(session.streamCode(code, toRunOptions(runOptions)), (event): ExecutionEvent =>
-        event.type === "done" ? { type: "done", execution: toExecution(event.execution) } : event
+      const events = Stream.map(
+        Stream.suspend(() => session.streamCode(code, toRunOptions(runOptions))),
+        (event): ExecutionEvent =>
+          event.type === "done" ? { type: "done", execution: toExecution(event.execution) } : event
       )
       return iterate(events, runtime, calls, runOptions.signal)
     },

@@ -116,6 +116,26 @@ describe.each(doors)("through the $name", (door) => {
     expect((await stats()).requests).toBe(3)
   })
 
+  it("slow-close: an error's body that never ends holds nobody up", async () => {
+    const { stats, url } = row("slow-close")
+    const { attempts, text } = await door.unary(url, { maxConcurrency: 1 })
+    expect(text).toBe("hello world")
+    expect(attempts.map(({ outcome }) => outcome)).toEqual(["Overloaded", "ok"])
+    expect(await eventually(stats, ({ closed }) => closed === 1)).toMatchObject({ requests: 2, closed: 1 })
+  })
+
+  it("keeps the usage that comes after a late finish", async () => {
+    expect((await door.stream(row("late-usage").url)).usage).toMatchObject({ inputTokens: 3, outputTokens: 4 })
+  })
+
+  it("does not ask a server again that redirects", async () => {
+    const { stats, url } = row("redirect")
+    const { error } = await door.unary(url)
+    expect(error).toMatchObject({ code: "InvalidRequest", status: 307 })
+    expect(error?.message).toContain("correct the base URL")
+    expect((await stats()).requests).toBe(1)
+  })
+
   it("quota: an empty account is asked once", async () => {
     const { stats, url } = row("quota")
     expect((await door.unary(url)).error?.code).toBe("QuotaExhausted")

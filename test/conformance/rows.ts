@@ -29,6 +29,7 @@ export interface Outcome {
   readonly error: LlmError.LlmError | undefined
   readonly attempts: ReadonlyArray<{ readonly outcome: string; readonly waitMillis: number }>
   readonly finishReason: string | undefined
+  readonly usage?: { readonly inputTokens: number; readonly outputTokens: number } | undefined
 }
 
 /** One door, as the rows see it. */
@@ -185,7 +186,7 @@ export const effectDoor: Door = {
         const read = Stream.runForEach(llm.streamText(Llm.toRequest("hi")), (event) =>
           Effect.promise(async () => {
             if (event.type === "finish") {
-              outcome = { text, error: undefined, attempts: event.attempts, finishReason: event.finishReason }
+              outcome = { ...event, text, error: undefined }
               return
             }
             text += event.text

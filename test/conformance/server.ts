@@ -93,7 +93,7 @@ const rows: Record<string, Row> = {
   "late-end": (exchange) => {
     const response = events(exchange)
     response.write(role + delta("hello ") + delta("world") + finish + done)
-    setTimeout(() => response.end(), 50)
+    setTimeout(() => response.end(), 600)
   },
   "slow-consumer": (exchange) => {
     const response = events(exchange)
@@ -107,6 +107,19 @@ const rows: Record<string, Row> = {
   amplification: (exchange) => (exchange.attempt % 4 === 0 ? exchange.socket.destroy() : failure(exchange, 503)),
   exhausted: (exchange) => failure(exchange, 503),
   "server-error": (exchange) => failure(exchange, 500),
+  // An error whose body never ends.
+  "slow-close": ({ attempt, response, socket, isStream }) => {
+    if (attempt > 1) return ok({ attempt, response, socket, isStream })
+    response.writeHead(503, { "retry-after": "0", "content-type": "application/json" })
+    response.write('{"error":{"message":"busy"}}')
+  },
+  "late-usage": (exchange) => {
+    const response = events(exchange)
+    response.write(role + delta("hello world"))
+    setTimeout(() => response.write(finish), 2_300)
+    setTimeout(() => response.end(usage + done), 2_400)
+  },
+  redirect: (exchange) => json(exchange, 307, "", { location: "http://elsewhere.test/" }),
   quota: (exchange) => failure(exchange, 429, {}, "insufficient_quota"),
   unauthorized: (exchange) => failure(exchange, 401),
   hang: () => {},

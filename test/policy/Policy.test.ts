@@ -245,6 +245,31 @@ describe("Policy", () => {
     })
   )
 
+  it.effect("sends nothing when the deadline around has passed already", () =>
+    Effect.gen(function* () {
+      const held = yield* Policy.open(Policy.defaults)
+      let requests = 0
+      const sent = held.apply(call)(Effect.sync(() => requests++))
+      const error = yield* Effect.flip(Effect.provideService(sent, Deadline.Current, -1))
+      assert.deepInclude(error, { _tag: "DeadlineExceeded", phase: "notSent", totalMillis: 0 })
+      assert.strictEqual(requests, 0)
+    })
+  )
+
+  it.effect("serves thousands who wait for calls that end at once", () =>
+    Effect.gen(function* () {
+      const held = yield* Policy.open(Policy.make({ maxConcurrency: 1 }))
+      const first = yield* Effect.forkChild(held.apply(call)(Effect.sleep("1 second")), { startImmediately: true })
+      const rest = yield* Effect.forEach(Array.from({ length: 5_000 }), () =>
+        Effect.forkChild(held.apply(call)(Effect.sync(() => 1)), { startImmediately: true })
+      )
+      yield* TestClock.adjust("1 second")
+      yield* Fiber.join(first)
+      assert.strictEqual((yield* Fiber.joinAll(rest)).length, 5_000)
+      assert.strictEqual(held.concurrency.inFlight("test"), 0)
+    })
+  )
+
   it.effect("leaves defects and interruptions of the send alone", () =>
     Effect.gen(function* () {
       const held = yield* Policy.open(Policy.defaults)
@@ -261,6 +286,14 @@ describe("Policy", () => {
   )
 
   describe("lease", () => {
+    it.effect("never holds more than one slot, whatever results are unwanted", () =>
+      Effect.gen(function* () {
+        const held = yield* Policy.open(Policy.make({ retry: { base: 0, retryWhen: () => true } }))
+        yield* Effect.scoped(held.lease(call, () => Effect.succeed("open")))
+        assert.strictEqual(held.concurrency.inFlight("test"), 0)
+      })
+    )
+
     it.effect("keeps the slot until the end is told", () =>
       Effect.gen(function* () {
         const held = yield* Policy.open(Policy.make({ maxConcurrency: 1 }))
@@ -316,6 +349,52 @@ describe("Policy", () => {
         assert.instanceOf(yield* Fiber.join(queued), PolicyError.Draining)
         assert.instanceOf(yield* Fiber.join(sleeping), PolicyError.Draining)
         assert.deepStrictEqual(yield* Fiber.join(draining), { finished: 1, interrupted: 3 })
+      })
+    )
+
+    it.effect("begins nothing any more, neither a queued call nor a queued retry nor one that a hook holds up", () =>
+      Effect.gen(function* () {
+        const sent: Array<string> = []
+        const send = (name: string, self: Effect.Effect<string, Failure>) =>
+          Effect.suspend(() => {
+            sent.push(name)
+            return self
+          })
+        const onRetry = (event: Retry.RetryEvent) => (event.key === "hooked" ? Effect.sleep("1 minute") : Effect.void)
+        const options = { base: 0, retryIf: () => true, onRetry }
+        const held = yield* Policy.open(Policy.make({ maxConcurrency: 1, retry: options }))
+        const fork = (name: string, self: Effect.Effect<string, Failure>, key = "test") =>
+          Effect.forkChild(Effect.exit(held.apply({ key, safety: "idempotent" })(send(name, self))), {
+            startImmediately: true
+          })
+        const gate = yield* Deferred.make<string, Failure>()
+        const fibers = [
+          yield* fork("retried", Deferred.await(gate)),
+          yield* fork("running", Effect.never),
+          yield* fork("queued", Effect.succeed("queued")),
+          yield* fork("hooked", Effect.fail(new Failure()), "hooked")
+        ]
+        yield* Deferred.fail(gate, new Failure())
+        yield* TestClock.adjust(0)
+        assert.deepStrictEqual(sent, ["retried", "hooked", "running"])
+        const draining = yield* Effect.forkChild(held.drain(0), { startImmediately: true })
+        yield* TestClock.adjust("2 minutes")
+        assert.strictEqual((yield* Fiber.join(draining)).interrupted, 4)
+        for (const exit of yield* Fiber.joinAll(fibers)) assert.isTrue(Exit.isFailure(exit))
+        assert.deepStrictEqual(sent, ["retried", "hooked", "running"])
+      })
+    )
+
+    it.effect("may be asked for twice at once", () =>
+      Effect.gen(function* () {
+        const held = yield* Policy.open(Policy.defaults)
+        const fiber = yield* Effect.forkChild(held.apply(call)(Effect.sleep("1 second")), { startImmediately: true })
+        const both = yield* Effect.forkChild(
+          Effect.all([held.drain("Infinity"), held.drain("Infinity")], { concurrency: 2 })
+        )
+        yield* TestClock.adjust("1 second")
+        yield* Fiber.join(fiber)
+        assert.strictEqual((yield* Fiber.join(both)).length, 2)
       })
     )
   })

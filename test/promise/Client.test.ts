@@ -107,6 +107,21 @@ describe("createClient", () => {
     expect(await settled(client.createSession())).toBeInstanceOf(Draining)
   })
 
+  it("stays open when it is told to close within nonsense", async () => {
+    await using client = make()
+    // @ts-expect-error: not a time
+    expect(await settled(client.close({ grace: "bogus" }))).toBeInstanceOf(TypeError)
+    expect((await client.generateText("hello")).text).toBe("you said hello")
+  })
+
+  it("ends a `next` that waits when the loop is left, without an error", async () => {
+    await using client = make()
+    const events = client.streamText("hello")
+    const waiting = events.next()
+    await events.return?.()
+    expect(await waiting).toMatchObject({ done: true })
+  })
+
   it("says which option is wrong, and how to put it right", () => {
     const wrong = (options: object): string => {
       try {

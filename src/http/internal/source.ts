@@ -8,6 +8,7 @@ import * as Exit from "effect/Exit"
 import type { HttpClientError } from "effect/http/HttpClientError"
 import type { HttpClientResponse } from "effect/http/HttpClientResponse"
 import * as Stream from "effect/Stream"
+import * as Timer from "../../policy/Timer.ts"
 
 /** Who reads. Called from the data handler: it must not throw and should return soon. */
 export interface ByteSink {
@@ -79,18 +80,24 @@ const pump = (response: HttpClientResponse, sink: ByteSink): ByteSource => {
 /** What is read of a body that nobody wants, so that its connection can be used again; past it the socket is closed. */
 const maxDiscardBytes = 64 * 1024
 
-/** Reads the rest of a body to nowhere, within 64 kB, so that its connection can be used again. */
+/** How long that may take: a server that never ends its body does not hold the connection. */
+const maxDiscardMillis = 1_000
+
+/** Reads the rest of a body to nowhere, within 64 kB and a second, so that its connection can be used again. */
 export const discard = (response: HttpClientResponse): void => {
   let bytes = 0
   let source: ByteSource | undefined
-  const nothing = (): void => {}
+  // Sockets live in the machine's time, whatever clock the call has.
+  const cancel = Timer.after(Timer.defaultClock, maxDiscardMillis, () => source?.abort())
   source = subscribe(response, {
     onBytes: (chunk) => {
       bytes += chunk.length
-      if (bytes > maxDiscardBytes) source?.abort()
+      if (bytes <= maxDiscardBytes) return
+      cancel()
+      source?.abort()
     },
-    onEnd: nothing,
-    onError: nothing
+    onEnd: cancel,
+    onError: cancel
   })
   if (bytes > maxDiscardBytes) source.abort()
 }

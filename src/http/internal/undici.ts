@@ -9,6 +9,7 @@ import * as Headers from "effect/http/Headers"
 import {
   DecodeError,
   EmptyBodyError,
+  EncodeError,
   HttpClientError,
   StatusCodeError,
   TransportError
@@ -83,33 +84,39 @@ export class Exchange implements Dispatcher.DispatchHandler, ByteSource {
     if (status < 200 || this.response !== undefined) return
     const response = new UndiciResponse(this, status, headers)
     this.response = response
-    queueMicrotask(() => this.head(Effect.succeed(response)))
+    queueMicrotask(() => {
+      this.head(Effect.succeed(response))
+      // Whoever asked has begun to read by now, or is gone, or takes its time: that is bounded.
+      if (!this.isEnded && !this.isRead)
+        this.cancelUnread = Timer.after(this.clock, maxUnreadMillis, () => this.abort())
+    })
   }
 
   onResponseData(controller: Dispatcher.DispatchController, chunk: Buffer): void {
     if (this.sink !== undefined) return this.sink.onBytes(chunk)
     this.chunks.push(chunk)
     this.unreadBytes += chunk.length
-    if (this.unreadBytes <= maxUnreadBytes || controller.paused) return
-    controller.pause()
-    this.cancelUnread = Timer.after(this.clock, maxUnreadMillis, () => this.abort())
+    if (this.unreadBytes > maxUnreadBytes) controller.pause()
   }
 
   onResponseEnd(): void {
     this.isEnded = true
+    this.cancelUnread()
     this.sink?.onEnd()
   }
 
   onResponseError(_controller: Dispatcher.DispatchController | undefined, cause: Error): void {
     if (this.isEnded) return
     this.isEnded = true
+    this.cancelUnread()
     const failure = connectionFailure(cause, this.controller !== undefined)
     const { request, response } = this
     const description = failure.description
     if (response === undefined) {
-      this.head(
-        Effect.fail(new HttpClientError({ reason: new TransportError({ request, cause: failure, description }) }))
-      )
+      const isInvalid = failure.code === "UND_ERR_INVALID_ARG"
+      const args = { request, cause: isInvalid ? cause : failure, description }
+      const reason = isInvalid ? new EncodeError(args) : new TransportError(args)
+      this.head(Effect.fail(new HttpClientError({ reason })))
       return
     }
     this.error = new HttpClientError({ reason: new DecodeError({ request, response, cause: failure, description }) })
@@ -151,6 +158,7 @@ export class Exchange implements Dispatcher.DispatchHandler, ByteSource {
     if (this.isEnded || this.isAborted) return
     this.isAborted = true
     this.isEnded = true
+    this.cancelUnread()
     this.controller?.abort(new Error("aborted"))
   }
 }
@@ -360,6 +368,9 @@ class ChunkReader implements ByteSink {
       () =>
         this.take() ??
         Effect.callback((resume) => {
+          // The fiber may have yielded since it found nothing.
+          const ready = this.take()
+          if (ready !== undefined) return resume(ready)
           this.wake = () => {
             const taken = this.take()
             if (taken === undefined) return

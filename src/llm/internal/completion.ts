@@ -1,10 +1,12 @@
 /**
  * A call to a model over HTTP, whatever its wire format: request, policy, answer or stream, and the story of it.
  */
+import * as ByteSize from "effect/ByteSize"
 import * as Effect from "effect/Effect"
 import type * as HttpClient from "effect/http/HttpClient"
 import type { HttpClientRequest } from "effect/http/HttpClientRequest"
 import type { HttpClientResponse } from "effect/http/HttpClientResponse"
+import * as HttpIncomingMessage from "effect/http/HttpIncomingMessage"
 import type * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
 import * as EventStream from "../../http/EventStream.ts"
@@ -76,17 +78,22 @@ const invalid = (request: Request): InvalidRequest | undefined => {
 export const make = (protocol: Protocol, http: HttpClient.HttpClient, held: Policy.Held): Llm["Service"] => {
   const { key, model, provider } = protocol
 
-  const send = (request: Request, stream: boolean, story: Story): Effect.Effect<HttpClientResponse, Reason> =>
-    Effect.flatMap(Effect.mapError(http.execute(protocol.encode(request, stream)), reasonOfHttpError), (response) => {
-      story.requestId = response.headers["x-request-id"] ?? response.headers["request-id"]
-      return response.status >= 200 && response.status < 300 ? Effect.succeed(response) : failed(response)
-    })
+  const send = (request: Request, stream: boolean, story: Story): Effect.Effect<HttpClientResponse, Reason> => {
+    story.requestId = undefined
+    return Effect.flatMap(
+      Effect.mapError(http.execute(protocol.encode(request, stream)), reasonOfHttpError),
+      (response) => {
+        story.requestId = response.headers["x-request-id"] ?? response.headers["request-id"]
+        return response.status >= 200 && response.status < 300 ? Effect.succeed(response) : failed(response)
+      }
+    )
+  }
 
   const body = (response: HttpClientResponse): Effect.Effect<string, Reason> =>
     Effect.mapError(response.text, reasonOfHttpError)
 
   const failed = (response: HttpClientResponse): Effect.Effect<never, Reason> =>
-    Effect.flatMap(body(response), (text) =>
+    Effect.flatMap(errorBody(response), (text) =>
       Effect.clockWith((clock) => Effect.fail(protocol.reasonOf(response, text, clock.currentTimeMillisUnsafe())))
     )
 
@@ -131,24 +138,20 @@ export const make = (protocol: Protocol, http: HttpClient.HttpClient, held: Poli
     Effect.clockWith((clock) => {
       const since = clock.currentTimeMillisUnsafe()
       const { attemptMillis, firstContentMillis } = timeout
-      const headers = Timer.within(
-        send(request, true, story),
-        Math.min(attemptMillis, firstContentMillis),
-        (): Reason =>
-          attemptMillis <= firstContentMillis
-            ? new AttemptTimeout({ key, timeoutMillis: attemptMillis })
-            : new FirstContentTimeout({ timeoutMillis: firstContentMillis })
+      const opening = Effect.flatMap(send(request, true, story), (response) => readerOf(response, protocol))
+      const source = Timer.within(opening, Math.min(attemptMillis, firstContentMillis), (): Reason =>
+        attemptMillis <= firstContentMillis
+          ? new AttemptTimeout({ key, timeoutMillis: attemptMillis })
+          : new FirstContentTimeout({ timeoutMillis: firstContentMillis })
       )
-      return Effect.flatMap(headers, (response) =>
-        Effect.flatMap(readerOf(response, protocol), ({ decoder, reader }) => {
-          const waitedMillis = clock.currentTimeMillisUnsafe() - since
-          const toReason = reasonOfHttpError
-          const streaming = new Streaming({ key, reader, decoder, clock, times: timeout, waitedMillis, toReason })
-          const opened = Effect.as(streaming.first, { streaming, decoder })
-          // What fails before the first content is retried on another connection; so is what is interrupted there.
-          return Effect.onExit(opened, (exit) => (exit._tag === "Failure" ? Effect.sync(streaming.close) : Effect.void))
-        })
-      )
+      return Effect.flatMap(source, ({ decoder, reader }) => {
+        const waitedMillis = clock.currentTimeMillisUnsafe() - since
+        const toReason = reasonOfHttpError
+        const streaming = new Streaming({ key, reader, decoder, clock, times: timeout, waitedMillis, toReason })
+        const opened = Effect.as(streaming.first, { streaming, decoder })
+        // What fails before the first content is retried on another connection; so is what is interrupted there.
+        return Effect.onExit(opened, (exit) => (exit._tag === "Failure" ? Effect.sync(streaming.close) : Effect.void))
+      })
     })
 
   const streamText = (request: Request): Stream.Stream<StreamEvent, LlmError> => {
@@ -206,6 +209,18 @@ interface Opened {
 
 const noDetails = { description: "", retryAfter: undefined, status: undefined }
 
+/** An error's words are worth a second and 64 kB; its status and headers are enough without them. */
+const maxErrorMillis = 1_000
+const maxErrorBytes = ByteSize.kibibytes(64)
+
+const errorBody = (response: HttpClientResponse): Effect.Effect<string> => {
+  const limited = Effect.provideService(response.text, HttpIncomingMessage.MaxBodySize, maxErrorBytes)
+  return Effect.catch(
+    Timer.within(limited, maxErrorMillis, () => "late"),
+    () => Effect.succeed("")
+  )
+}
+
 type Source = Pick<Opened, "decoder"> & { readonly reader: EventStream.Reader<EventStream.ServerSentEvent> }
 
 /** The events of an answer; a server that does not stream is read as one event. */
@@ -239,6 +254,7 @@ const whole = (decoded: Decoded): StreamDecoder => ({
   failure: undefined,
   finishReason: decoded.finishReason,
   model: decoded.model,
+  progress: 0,
   push: (_event, out) => {
     if (decoded.reasoning !== undefined) out.push({ type: "reasoning", text: decoded.reasoning })
     if (decoded.text !== "") out.push({ type: "text", text: decoded.text })

@@ -130,6 +130,8 @@ export class ChunkDecoder implements StreamDecoder {
   model: string | undefined = undefined
   /** The text so far, for the errors of a stream that breaks. */
   partial = ""
+  /** Chunks of tool arguments and audio: content that is no event of ours yet. */
+  progress = 0
   /** A failure that the stream itself told. */
   failure: Reason | undefined = undefined
   private readonly redact: Redact
@@ -187,6 +189,7 @@ export class ChunkDecoder implements StreamDecoder {
     if (delta !== undefined) {
       const reasoning = text(delta.reasoning_content) ?? text(delta.reasoning)
       if (reasoning !== undefined && reasoning !== "") out.push({ type: "reasoning", text: reasoning })
+      if (delta.tool_calls != null || delta.function_call != null || delta.audio != null) this.progress++
       const content = text(delta.content) ?? text(delta.refusal)
       if (content !== undefined && content !== "") {
         this.partial += content
@@ -236,7 +239,13 @@ const reasonOfError = (error: unknown, httpStatus: number, hint: RetryAfter.Hint
   const description = redact(said === "" ? `status ${httpStatus}` : said)
   const { retryAfter } = hint
   // Inside a stream the status is 200 already: the error's own words tell what it would have been.
-  const status = httpStatus >= 400 ? httpStatus : statusOf(code, kind)
+  const status = httpStatus >= 200 && httpStatus < 300 ? statusOf(code, kind) : httpStatus
+  if (status < 400) {
+    return new InvalidRequest({
+      description: `the server answers with the redirect ${status}; correct the base URL`,
+      status
+    })
+  }
   if (quotaCodes.test(kind) || status === 402) return new QuotaExhausted({ description, status })
   if (status === 401 || status === 403) return new Unauthorized({ description, status })
   if (status < 500 && (lengthCodes.test(kind) || (status === 400 && lengthCodes.test(said)))) {

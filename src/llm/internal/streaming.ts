@@ -30,6 +30,8 @@ export interface Decoder {
   readonly partial: string
   readonly usage: Usage.Usage | undefined
   readonly failure: Reason | undefined
+  /** Grows with content that is not an event of its own yet, such as a tool's arguments. */
+  readonly progress: number
   readonly push: (event: ServerSentEvent, out: Array<StreamEvent>) => void
 }
 
@@ -80,13 +82,16 @@ export class Streaming {
   /** Time spent waiting since the last content. */
   private waitedMillis: number
   private hasContent = false
-  private stopped: Reason | undefined
+  private stopped: Draining | DeadlineExceeded | undefined
   /** The finish marker was read and only the last event is left to tell. */
   private isFinishing = false
   private isOver = false
   private resume: Resume | undefined
   private waitingSince = 0
   private cancelTimer: (() => void) | undefined
+  private cancelDeadline: (() => void) | undefined
+  private progress = 0
+  private sawFinish = false
   private armedUntil = Infinity
   /** What came with the first content, until the consumer takes it. */
   private buffered: Events | undefined
@@ -112,24 +117,36 @@ export class Streaming {
     })
   )
 
-  /** From here on the stream belongs to its consumer. */
+  /** From here on the stream belongs to its consumer, for as long as its deadline allows, read or not. */
   attach(attachment: Attachment): void {
     this.attachment = attachment
+    const left = attachment.deadlineAt - this.options.clock.currentTimeMillisUnsafe()
+    const { totalMillis } = attachment
+    this.cancelDeadline = Timer.after(this.options.clock, left, () =>
+      this.stop(new DeadlineExceeded({ key: this.options.key, totalMillis, phase: "answered" }))
+    )
   }
 
-  /** Ends the reader from outside: the client is closing. */
-  stop = (error: Draining): void => {
-    this.stopped = error
-    this.reader.abort()
-    this.next()
+  /** Ends the stream from outside: the client is closing, or the time is over. A finished answer stays one. */
+  stop = (reason: Draining | DeadlineExceeded): void => {
+    if (this.isOver || this.isFinishing) return
+    this.stopped = reason
+    if (this.resume !== undefined) return this.next()
+    // Nobody is waiting: the socket and the slot go back now, and whoever comes is told.
+    if (!this.decoder.isFinished) this.end(reason)
   }
 
   /** Closes the connection unless the answer is complete. */
   close = (): void => {
     if (this.isOver) return
     this.isOver = true
-    this.cancelTimer?.()
+    this.cancelTimers()
     this.reader.abort()
+  }
+
+  private cancelTimers(): void {
+    this.cancelTimer?.()
+    this.cancelDeadline?.()
   }
 
   /** The next events: at least one. */
@@ -141,17 +158,22 @@ export class Streaming {
   })
 
   private step(): Pulled {
+    if (this.isFinishing) return this.isOver ? Cause.done() : this.last([])
+    if (this.stopped !== undefined) return this.decoder.isFinished ? this.finish([]) : this.fail(this.stopped)
     if (this.isOver) return Cause.done()
-    if (this.isFinishing) return this.last([])
-    if (this.stopped !== undefined) return this.fail(this.stopped)
     const out: Array<StreamEvent> = []
     const taken = this.reader.take()
     if (taken !== undefined) for (const event of taken) this.decoder.push(event, out)
-    if (isNonEmpty(out)) {
-      this.hasContent = true
+    const { decoder } = this
+    if (isNonEmpty(out) || decoder.progress !== this.progress) {
+      this.hasContent ||= isNonEmpty(out)
+      this.progress = decoder.progress
       this.waitedMillis = 0
     }
-    const { decoder } = this
+    if (decoder.isFinished && !this.sawFinish) {
+      this.sawFinish = true
+      this.waitedMillis = 0
+    }
     if (decoder.isDone && decoder.isFinished) return this.finish(out)
     // What came before a failure is delivered first; the failure is found again by the next pull.
     if (isNonEmpty(out)) return Effect.succeed(out)
@@ -163,7 +185,7 @@ export class Streaming {
 
   private finish(out: Array<StreamEvent>): Pulled {
     this.isFinishing = true
-    this.cancelTimer?.()
+    this.cancelTimers()
     const cancel = this.reader.finish(maxTailBytes)
     if (this.reader.ended() === undefined) this.drainTail(cancel)
     return this.last(out)
@@ -183,15 +205,20 @@ export class Streaming {
   }
 
   private fail(reason: Reason): Pulled {
+    this.end(reason)
+    return Effect.fail(reason)
+  }
+
+  private end(reason: Reason): void {
+    if (this.isOver) return
     this.close()
     this.attachment?.onEnd(reason._tag)
-    return Effect.fail(reason)
   }
 
   private broken(ended: Effect.Effect<never, HttpClientError | Cause.Done>): Pulled {
     const { partial, usage } = this.decoder
     return Effect.catch(ended, (error): Pulled => {
-      if (Cause.isDone(error)) return this.fail(new StreamTruncated({ partial, usage }))
+      if (Cause.isDone(error)) return this.fail(new StreamTruncated({ partial, usage, delivered: this.hasContent }))
       const reason = this.options.toReason(error)
       if (!this.hasContent || reason._tag !== "ConnectionLost") {
         const isOurs = reason._tag === "InvalidResponse" && this.hasContent
@@ -228,10 +255,9 @@ export class Streaming {
     return resume
   }
 
-  /** What is left of the consumer's patience and of the deadline, for a wait that began at `waitingSince`. */
+  /** What is left of the consumer's patience, for a wait that began at `waitingSince`. */
   private leftMillis(now: number): number {
-    const deadlineAt = this.attachment?.deadlineAt ?? Infinity
-    return Math.min(deadlineAt - now, this.patienceMillis() - this.waitedMillis - (now - this.waitingSince))
+    return this.patienceMillis() - this.waitedMillis - (now - this.waitingSince)
   }
 
   private arm(now: number, until: number): void {
@@ -243,20 +269,13 @@ export class Streaming {
       const at = this.options.clock.currentTimeMillisUnsafe()
       const left = this.leftMillis(at)
       if (left > 0) return this.arm(at, at + left)
-      const isOutOfTime = at >= (this.attachment?.deadlineAt ?? Infinity)
-      this.settle()?.(isOutOfTime ? this.outOfTime() : this.outOfPatience())
+      this.settle()?.(this.outOfPatience())
     })
   }
 
   private patienceMillis(): number {
     if (this.decoder.isFinished) return Math.min(maxFinishMillis, this.options.times.idleContentMillis)
     return this.hasContent ? this.options.times.idleContentMillis : this.options.times.firstContentMillis
-  }
-
-  private outOfTime(): Pulled {
-    const totalMillis = this.attachment?.totalMillis ?? 0
-    const phase = this.hasContent ? "answered" : "maybeSent"
-    return this.fail(new DeadlineExceeded({ key: this.options.key, totalMillis, phase }))
   }
 
   private outOfPatience(): Pulled {

@@ -54,6 +54,7 @@ export class Run<R> implements Retry.Call {
   readonly onDiscard: ((error: unknown) => void) | undefined
   /** Ends what the call waits for at the moment; set by each kind of waiting. */
   stop: ((error: Draining) => void) | undefined = undefined
+  private refused: Draining | undefined
   private readonly settings: Settings
   private readonly clock: Clock.Clock
   private readonly context: Context.Context<R>
@@ -74,15 +75,29 @@ export class Run<R> implements Retry.Call {
     this.clock = Context.get(context, Clock.Clock)
     const now = this.clock.currentTimeMillisUnsafe()
     this.deadlineAt = Math.min(Context.get(context, Deadline.Current), now + settings.timeout.totalMillis)
-    this.totalMillis = this.deadlineAt - now
+    this.totalMillis = Math.max(0, this.deadlineAt - now)
     const marked = settings.mark(context)
     this.context = this.deadlineAt === Infinity ? marked : Context.add(marked, Deadline.Current, this.deadlineAt)
+  }
+
+  /** Ends the call: what it waits for now, and whatever it would begin later. */
+  refuse(error: Draining): void {
+    this.refused = error
+    this.stop?.(error)
+  }
+
+  /** Why nothing more may be sent: the client is closing, or the time is over. */
+  private get obstacle(): PolicyError | undefined {
+    if (this.refused !== undefined) return this.refused
+    return this.clock.currentTimeMillisUnsafe() >= this.deadlineAt ? this.exceeded("notSent") : undefined
   }
 
   /** Takes a slot, runs the effect in a fiber of its own under the times in force, gives the slot back. */
   send<A, E>(self: Effect.Effect<A, E, R>, wait: Retry.Wait): Effect.Effect<A, E | PolicyError> {
     return Effect.callback<A, E | PolicyError>((resume) => {
       this.lastWait = wait
+      const { obstacle } = this
+      if (obstacle !== undefined) return resume(Effect.fail(obstacle))
       if (!this.settings.concurrency.takeUnsafe(this.key)) return resume(this.sendQueued(self))
       this.queuedMillis = 0
       return this.start(self, resume)
@@ -102,6 +117,8 @@ export class Run<R> implements Retry.Call {
         this.queuedMillis = this.clock.currentTimeMillisUnsafe() - since
         let isStarted = false
         const send = Effect.callback<A, E | PolicyError>((resume) => {
+          const { obstacle } = this
+          if (obstacle !== undefined) return resume(Effect.fail(obstacle))
           isStarted = true
           return this.start(self, resume)
         })
@@ -156,6 +173,7 @@ export class Run<R> implements Retry.Call {
   /** Waits before a retry; the call's place is kept by nobody meanwhile. */
   sleep(millis: number): Effect.Effect<void, Draining> {
     return Effect.callback<void, Draining>((resume) => {
+      if (this.refused !== undefined) return resume(Effect.fail(this.refused))
       const cancel = Timer.after(this.clock, millis, () => {
         this.stop = undefined
         resume(Effect.void)
