@@ -31,5 +31,6 @@ export const make = Effect.fnUntraced(function* (
     while (child !== undefined && !child.isAlive) child = ready.shift()
     return child === undefined ? boot : Effect.succeed(child)
   })
-  return { take: size > 0 ? Effect.andThen(refill, next) : next }
+  // Afterwards: a boot in the background would only slow the one that somebody waits for.
+  return { take: size > 0 ? Effect.ensuring(next, refill) : next }
 })
