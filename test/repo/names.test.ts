@@ -1,5 +1,5 @@
 /** A file is named by the one noun that is inside; its test is named after it. */
-import { readdirSync, readFileSync } from "node:fs"
+import { existsSync, readdirSync, readFileSync } from "node:fs"
 import { describe, expect, it } from "vitest"
 import { listFiles } from "./listFiles.ts"
 
@@ -50,7 +50,9 @@ const wrong = (paths: ReadonlyArray<string>, check: (path: string) => string | u
     return reason === undefined ? [] : [`${path}: ${reason}`]
   })
 
-const sources = listFiles("src", "").map((path) => path.slice("src/".length))
+const sources = listFiles("src", "")
+  .map((path) => path.slice("src/".length))
+  .filter((path) => path !== "tsconfig.json")
 
 describe("names", () => {
   it("names each source file by a noun", () => {
@@ -59,6 +61,11 @@ describe("names", () => {
 
   it("keeps in src only what tsc compiles", () => {
     expect(sources.filter((path) => !path.endsWith(".ts"))).toEqual([])
+  })
+
+  it("keeps no compiled copies beside the sources", () => {
+    const written = ["test", "examples"].flatMap((folder) => listFiles(folder, ".js"))
+    expect(written.filter((path) => existsSync(path.replace(/\.js$/, ".ts")))).toEqual([])
   })
 
   it("has no default export in src", () => {

@@ -168,6 +168,17 @@ const joined = (chunks: ReadonlyArray<Buffer>): Buffer => {
   return chunks.length === 1 && first !== undefined ? first : Buffer.concat(chunks)
 }
 
+/** undici's names are lower case already: without a repeated header its object only gets another prototype. */
+const toHeaders = (raw: RawHeaders): Headers.Headers =>
+  isSingle(raw) ? Headers.fromRecordUnsafe(raw) : Headers.fromInput(raw)
+
+type RawHeaders = Record<string, string | Array<string> | undefined>
+
+const isSingle = (raw: RawHeaders): raw is Record<string, string> => {
+  for (const name in raw) if (typeof raw[name] !== "string") return false
+  return true
+}
+
 /** A response whose headers are read when asked for and whose body is read once. */
 export class UndiciResponse extends Pipeable.Class implements HttpClientResponse {
   readonly [HttpIncomingMessage.TypeId]: typeof HttpIncomingMessage.TypeId = HttpIncomingMessage.TypeId
@@ -193,7 +204,7 @@ export class UndiciResponse extends Pipeable.Class implements HttpClientResponse
     return this.exchange.url
   }
   get headers(): Headers.Headers {
-    return (this.parsedHeaders ??= Headers.fromInput(this.rawHeaders))
+    return (this.parsedHeaders ??= toHeaders(this.rawHeaders))
   }
   get cookies(): Cookies.Cookies {
     const set = this.rawHeaders["set-cookie"]

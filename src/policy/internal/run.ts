@@ -86,10 +86,10 @@ export class Run<R> implements Retry.Call {
     this.stop?.(error)
   }
 
-  /** Why nothing more may be sent: the client is closing, or the time is over. */
+  /** Why nothing may be sent: the client is closing, or the time was over before the call began. */
   private get obstacle(): PolicyError | undefined {
     if (this.refused !== undefined) return this.refused
-    return this.clock.currentTimeMillisUnsafe() >= this.deadlineAt ? this.exceeded("notSent") : undefined
+    return this.totalMillis === 0 ? this.exceeded("notSent") : undefined
   }
 
   /** Takes a slot, runs the effect in a fiber of its own under the times in force, gives the slot back. */
