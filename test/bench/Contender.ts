@@ -24,7 +24,7 @@ export interface Contender {
   readonly stream?: Setup
   /** Wraps a call that does nothing in retry and timeout. */
   readonly wrap?: Setup
-  /** Runs tasks under a limit of 64, all of them queued at once. */
+  /** Runs tasks under a limit of 64. */
   readonly limit?: Setup
 }
 
@@ -79,12 +79,8 @@ export const ofStreams = (
   }
 }
 
-/** A session of tasks that each wait for one turn of the event loop, all of them given to a limiter at once. */
-export const ofTasks = (limit: (task: () => Promise<void>) => Promise<void>): Session => ({
-  close: async () => {},
-  run: async (count) => {
-    const task = (): Promise<void> => new Promise((resolve) => setImmediate(resolve))
-    await Promise.all(Array.from({ length: count }, () => limit(task)))
-    return { units: count, firstMillis: [] }
-  }
-})
+/** A session of tasks that each wait for one turn of the event loop, under a limiter; `concurrency` of them wait for it. */
+export const ofTasks = (limit: (task: () => Promise<void>) => Promise<void>): Session => {
+  const task = (): Promise<void> => new Promise((resolve) => setImmediate(resolve))
+  return ofCalls(() => limit(task))
+}

@@ -186,14 +186,14 @@ const heap = async (origin: string): Promise<Report> => {
 const policy = async (): Promise<Report> => {
   const wrapping = ["plain", "pRetry", "cockatiel", "effectRetry", "holdfast"]
   const wrapped = await compare({ kind: "wrap", url: "", contenders: wrapping, concurrency: 1, warmUp: 50_000 })
-  const queued = (count: number): Promise<ReadonlyArray<Samples>> =>
+  const queued = (depth: number): Promise<ReadonlyArray<Samples>> =>
     compare({
       kind: "limit",
       url: "",
       contenders: ["pLimit", "pQueue", "holdfast"],
-      concurrency: count,
-      count,
-      warmUp: 10_000
+      concurrency: depth,
+      count: 100_000,
+      warmUp: depth
     })
   const few = await queued(1000)
   const some = await queued(10_000)
