@@ -177,9 +177,6 @@ export const loop = <A, E, R>(
   return again(noWait)
 }
 
-/** At most this much, and at most a tenth, is added to a wait that a server asked for. */
-const maxSpreadMillis = 1_000
-
 const unwanted: Retryable = { isRetryable: true, phase: "answered" }
 
 type Decision =
@@ -210,21 +207,19 @@ class LoopState {
       const random = fiber.getRef(Random.Random).nextDoubleUnsafe()
       const now = fiber.getRef(Clock.Clock).currentTimeMillisUnsafe()
       if (retry.schedule === undefined) {
-        return this.fit(delayMillis(retry, this.retried, random, failure.isThrottle), failure, now, random)
+        return this.fit(delayMillis(retry, this.retried, random, failure.isThrottle), failure, now)
       }
       return Effect.flatMap(this.scheduled(retry.schedule, now, error), (delay) =>
-        delay === undefined ? this.stop("exhausted") : this.fit(Duration.toMillis(delay), failure, now, random)
+        delay === undefined ? this.stop("exhausted") : this.fit(Duration.toMillis(delay), failure, now)
       )
     })
   }
 
   /** Holds a computed wait against what the server asked for and what the deadline leaves. */
-  private fit(computed: number, failure: Retryable, now: number, random: number): Effect.Effect<Decision> {
+  private fit(computed: number, failure: Retryable, now: number): Effect.Effect<Decision> {
     const asked = failure.retryAfter === undefined ? 0 : Duration.toMillis(failure.retryAfter)
     if (asked > this.call.retry.maxRetryAfterMillis) return this.stop("retryAfterTooLong")
-    // Those who were told the same time do not come back in the same millisecond.
-    const spread = this.call.retry.jitter === "none" ? 0 : Math.min(asked / 10, maxSpreadMillis) * random
-    const millis = Math.max(asked + spread, computed)
+    const millis = Math.max(asked, computed)
     if (now + millis < this.call.deadlineAt) {
       return Effect.succeed({ _tag: "Wait", millis, cause: asked >= computed && asked > 0 ? "retryAfter" : "backoff" })
     }

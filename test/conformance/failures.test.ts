@@ -90,8 +90,7 @@ describe.each(doors)("through the $name", (door) => {
     const { stats, url } = row("retry-after-ms")
     const { attempts, text } = await door.unary(url)
     expect(text).toBe("hello world")
-    expect(attempts[1]).toMatchObject({ outcome: "ok", waitCause: "retryAfter" })
-    expect(attempts[1]?.waitMillis).toBeGreaterThanOrEqual(30)
+    expect(attempts[1]).toMatchObject({ outcome: "ok", waitMillis: 30, waitCause: "retryAfter" })
     expect((await stats()).requests).toBe(2)
   })
 

@@ -12,6 +12,20 @@ const reason = new Error("the caller's own reason")
 
 const settled = (promise: Promise<unknown>): Promise<unknown> => promise.catch((error: unknown) => error)
 
+describe("a complete stream", () => {
+  it("leaves no timer, whether it came at once or in pieces", async () => {
+    const timers = (): number => process.getActiveResourcesInfo().filter((name) => name === "Timeout").length
+    await using client = createClient(clientOptions(row("ok").url))
+    await using slow = createClient(clientOptions(row("late-end").url))
+    await client.generateText("hi")
+    const before = timers()
+    for (const one of [client, slow]) for await (const event of one.streamText("hi")) expect(event.type).not.toBe("")
+    await slow.close()
+    await client.close()
+    expect(timers()).toBeLessThanOrEqual(before)
+  })
+})
+
 describe("late-end", () => {
   it("ends the stream at [DONE] and keeps the connection", async () => {
     const { stats, url } = row("late-end")

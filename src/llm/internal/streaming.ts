@@ -120,6 +120,8 @@ export class Streaming {
   /** From here on the stream belongs to its consumer, for as long as its deadline allows, read or not. */
   attach(attachment: Attachment): void {
     this.attachment = attachment
+    // A short answer may be complete before anybody has it; only its last event is left, and that needs no deadline.
+    if (this.isFinishing || attachment.deadlineAt === Infinity) return
     const left = attachment.deadlineAt - this.options.clock.currentTimeMillisUnsafe()
     const { totalMillis } = attachment
     this.cancelDeadline = Timer.after(this.options.clock, left, () =>
