@@ -16,7 +16,7 @@
  *   StreamCut             the connection broke between contents              not retryable, answered
  *   StreamTruncated       a clean end without a finish marker                retryable while nothing was delivered
  *   BodyTooLarge          the answer is over the body limit                  not retryable, answered
- *   and the refusals of PolicyError: DeadlineExceeded, AttemptTimeout, Shed, Draining
+ *   and the refusals of PolicyError: DeadlineExceeded, AttemptTimeout, Shed, Draining, CircuitOpen, BudgetExceeded
  */
 import * as Data from "effect/Data"
 import * as Duration from "effect/Duration"

@@ -42,6 +42,8 @@ export type Stop =
   | "retryAfterTooLong"
   | "retryAfterBeyondDeadline"
   | "deadline"
+  | "retryBudget"
+  | "fallback"
 
 /** Writes a story while the call runs; `Policy` is the only writer. */
 export class Recorder implements Story {

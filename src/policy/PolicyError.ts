@@ -6,9 +6,11 @@
  *   AttemptTimeout     one attempt took too long; retried by the loop
  *   Shed               the queue is full, or a place in it was not free in time
  *   Draining           the client is closing and takes no new calls
+ *   CircuitOpen        what is called kept failing and is left alone for a while
+ *   BudgetExceeded     the call might spend more tokens or money than are left
  */
 import * as Data from "effect/Data"
-import type * as Duration from "effect/Duration"
+import { type Duration, toMillis } from "effect/Duration"
 import type { Phase, Retryable } from "./Retryable.ts"
 
 /** The `total` deadline of the call, or of a call around it, has passed. */
@@ -55,7 +57,7 @@ export class AttemptTimeout
 export class Shed
   extends Data.TaggedError("Shed")<{
     readonly key: string
-    readonly retryAfter?: Duration.Duration | undefined
+    readonly retryAfter?: Duration | undefined
     /** Calls that were waiting. */
     readonly waiting: number
     /** The queue itself was closed. Default: `false`. */
@@ -86,9 +88,59 @@ export class Draining
   }
 }
 
+/** The circuit of this key is open: what it leads to kept failing and is left alone until `retryAfter` has passed. */
+export class CircuitOpen
+  extends Data.TaggedError("CircuitOpen")<{
+    readonly key: string
+    /** How long the circuit stays open. Absent when a trial call is under way that will decide. */
+    readonly retryAfter?: Duration | undefined
+  }>
+  implements Retryable
+{
+  readonly isRetryable = false
+  readonly phase = "notSent"
+  readonly code = "CircuitOpen"
+  override get message(): string {
+    const when =
+      this.retryAfter === undefined ? "a trial call is under way" : `for ${toMillis(this.retryAfter)} ms more`
+    return `${this.key}: not called, it kept failing and its circuit is open (${when})`
+  }
+}
+
+/** The call might spend more than its budget has left, so it was not sent. */
+export class BudgetExceeded
+  extends Data.TaggedError("BudgetExceeded")<{
+    /** What would have been called. */
+    readonly key: string
+    /** The budget's name, e.g. `"run"`. */
+    readonly budget: string
+    /** What the budget counts: tokens, or a currency such as `"USD"`. */
+    readonly unit: string
+    readonly limit: number
+    /** Spent and reserved by calls in flight. */
+    readonly used: number
+    /** What this call might have cost. */
+    readonly wanted: number
+  }>
+  implements Retryable
+{
+  readonly isRetryable = false
+  readonly phase = "notSent"
+  readonly code = "BudgetExceeded"
+  override get message(): string {
+    const { budget, limit, unit, used, wanted } = this
+    return `${this.key}: not sent, it may cost ${wanted} ${unit} and budget "${budget}" has used ${used} of ${limit} ${unit}`
+  }
+}
+
 /** Everything a policy can say by itself. */
-export type PolicyError = DeadlineExceeded | AttemptTimeout | Shed | Draining
+export type PolicyError = DeadlineExceeded | AttemptTimeout | Shed | Draining | CircuitOpen | BudgetExceeded
 
 /** Whether `u` is a refusal of a policy. */
 export const isPolicyError = (u: unknown): u is PolicyError =>
-  u instanceof DeadlineExceeded || u instanceof AttemptTimeout || u instanceof Shed || u instanceof Draining
+  u instanceof DeadlineExceeded ||
+  u instanceof AttemptTimeout ||
+  u instanceof Shed ||
+  u instanceof Draining ||
+  u instanceof CircuitOpen ||
+  u instanceof BudgetExceeded

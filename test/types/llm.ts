@@ -62,6 +62,8 @@ export const family = ({ reason }: LlmError.LlmError): string => {
     case "AttemptTimeout":
     case "Shed":
     case "Draining":
+    case "CircuitOpen":
+    case "BudgetExceeded":
       return "policy"
   }
 }

@@ -52,5 +52,5 @@ class Busy extends Error implements Retryable.Retryable {
 }
 expectTypeOf<Busy>().toExtend<Retryable.Retryable>()
 expectTypeOf<PolicyError.PolicyError["_tag"]>().toEqualTypeOf<
-  "DeadlineExceeded" | "AttemptTimeout" | "Shed" | "Draining"
+  "DeadlineExceeded" | "AttemptTimeout" | "Shed" | "Draining" | "CircuitOpen" | "BudgetExceeded"
 >()

@@ -42,6 +42,8 @@ export const isMine = ({ reason }: SandboxError.SandboxError): boolean => {
     case "AttemptTimeout":
     case "Shed":
     case "Draining":
+    case "CircuitOpen":
+    case "BudgetExceeded":
       return false
   }
 }
