@@ -49,7 +49,7 @@ export class AttemptTimeout
   readonly phase = "maybeSent"
   readonly code = "AttemptTimeout"
   override get message(): string {
-    return `${this.key}: no complete answer within the attempt timeout of ${this.timeoutMillis} ms`
+    return `${this.key}: no complete answer within the attempt timeout of ${this.timeoutMillis} ms; raise \`attempt\` or ask for less`
   }
 }
 
@@ -103,7 +103,7 @@ export class CircuitOpen
   override get message(): string {
     const when =
       this.retryAfter === undefined ? "a trial call is under way" : `for ${toMillis(this.retryAfter)} ms more`
-    return `${this.key}: not called, it kept failing and its circuit is open (${when})`
+    return `${this.key}: not called, it kept failing and its circuit is open (${when}); wait, or call something else`
   }
 }
 
@@ -129,7 +129,7 @@ export class BudgetExceeded
   readonly code = "BudgetExceeded"
   override get message(): string {
     const { budget, limit, unit, used, wanted } = this
-    return `${this.key}: not sent, it may cost ${wanted} ${unit} and budget "${budget}" has used ${used} of ${limit} ${unit}`
+    return `${this.key}: not sent, it may cost ${wanted} ${unit} and budget "${budget}" has used ${used} of ${limit} ${unit}; raise it or ask for less`
   }
 }
 
