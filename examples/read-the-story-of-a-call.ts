@@ -27,4 +27,4 @@ await Effect.runPromise(program.pipe(Effect.provide(model)))
 // waited 0 ms (none), then RateLimited, rejected
 // waited 100 ms (retryAfter), then ConnectionLost, maybeSent
 // waited 20 ms (backoff), then Overloaded, rejected
-// llm openai https://api.openai.com/v1: the provider is overloaded (status 503), after 3 attempts
+// llm openai https://api.openai.com/v1: the provider is overloaded (status 503); try later or another model (after 3 attempts)

@@ -114,7 +114,7 @@ export class LlmError
     return inspectError(this)
   }
   override get message(): string {
-    const after = this.attempts.length > 1 ? `, after ${this.attempts.length} attempts` : ""
+    const after = this.attempts.length > 1 ? ` (after ${this.attempts.length} attempts)` : ""
     // A policy's refusal names the endpoint itself.
     const where = isPolicyError(this.reason) ? "" : `${this.attempts[0]?.endpoint ?? this.provider}: `
     return `llm ${where}${this.reason.message}${after}`

@@ -24,8 +24,10 @@ export class RateLimited
   readonly isThrottle = true
   readonly phase = "rejected"
   override get message(): string {
-    const wait = this.retryAfter === undefined ? "" : `; it asks to wait ${Duration.toSeconds(this.retryAfter)} s`
-    return `too many requests (${this.description})${wait}${this.wouldExceedDeadline === true ? ", longer than the deadline leaves" : ""}`
+    const { description, retryAfter, wouldExceedDeadline } = this
+    const wait = retryAfter === undefined ? "" : `, asked to wait ${Duration.toSeconds(retryAfter)} s`
+    const beyond = wouldExceedDeadline === true ? ", longer than the deadline leaves" : ""
+    return `too many requests (${description})${wait}${beyond}; send less at once, or later`
   }
 }
 
@@ -42,7 +44,7 @@ export class Overloaded
   readonly isThrottle = true
   readonly phase = "rejected"
   override get message(): string {
-    return `the provider is overloaded (${this.description})`
+    return `the provider is overloaded (${this.description}); try later or another model`
   }
 }
 
@@ -91,7 +93,7 @@ export class InvalidRequest
     return this.status === undefined ? "notSent" : "rejected"
   }
   override get message(): string {
-    return `the request is not valid (${this.description})`
+    return `the request is not valid (${this.description}); correct it, sending it again does not help`
   }
 }
 
@@ -106,7 +108,7 @@ export class ContextLengthExceeded
   readonly isRetryable = false
   readonly phase = "rejected"
   override get message(): string {
-    return `the messages are too long for the model (${this.description})`
+    return `the messages are too long for the model (${this.description}); shorten them or ask a model that reads more`
   }
 }
 
@@ -121,7 +123,7 @@ export class ContentFiltered
   readonly isRetryable = false
   readonly phase = "rejected"
   override get message(): string {
-    return `the provider refused the content (${this.description})`
+    return `the provider refused the content (${this.description}); change the messages`
   }
 }
 
@@ -141,7 +143,7 @@ export class ServerError
   }
   readonly phase = "maybeSent"
   override get message(): string {
-    return `the provider failed with status ${this.status} (${this.description})`
+    return `the provider failed with status ${this.status} (${this.description}); try later`
   }
 }
 
@@ -156,7 +158,7 @@ export class Unreachable
   readonly isRetryable = true
   readonly phase = "notSent"
   override get message(): string {
-    return `cannot be reached (${this.description})`
+    return `cannot be reached (${this.description}); check the base URL and the network`
   }
 }
 
@@ -171,7 +173,7 @@ export class ConnectionLost
   readonly isRetryable = true
   readonly phase = "maybeSent"
   override get message(): string {
-    return `the connection was lost before an answer (${this.description})`
+    return `the connection was lost before an answer (${this.description}); try later, the work may have been done`
   }
 }
 
@@ -202,7 +204,7 @@ export class InvalidResponse
   }
   readonly phase = "answered"
   override get message(): string {
-    return `not a valid answer (${this.description})`
+    return `not a valid answer (${this.description}); check the base URL: \`excerpt\` has the beginning of what came`
   }
 }
 
@@ -217,7 +219,7 @@ export class FirstContentTimeout
   readonly isTimeout = true
   readonly phase = "maybeSent"
   override get message(): string {
-    return `no content within the firstContent timeout of ${this.timeoutMillis} ms`
+    return `no content within the firstContent timeout of ${this.timeoutMillis} ms; raise \`firstContent\` or ask for less`
   }
 }
 
@@ -234,7 +236,7 @@ export class StreamStalled
   readonly isRetryable = false
   readonly phase = "answered"
   override get message(): string {
-    return `the stream stalled: no content for ${this.timeoutMillis} ms, after ${this.partial.length} characters`
+    return `the stream stalled: no content for ${this.timeoutMillis} ms, after ${this.partial.length} characters; \`partial\` has them`
   }
 }
 
@@ -252,7 +254,7 @@ export class StreamCut
   readonly isRetryable = false
   readonly phase = "answered"
   override get message(): string {
-    return `the stream was cut after ${this.partial.length} characters (${this.description})`
+    return `the stream was cut after ${this.partial.length} characters (${this.description}); \`partial\` has them`
   }
 }
 
@@ -273,7 +275,7 @@ export class StreamTruncated
   }
   readonly phase = "answered"
   override get message(): string {
-    return `the stream ended without a finish marker after ${this.partial.length} characters`
+    return `the stream ended without a finish marker after ${this.partial.length} characters; \`partial\` has them`
   }
 }
 
@@ -287,6 +289,6 @@ export class BodyTooLarge
   readonly isRetryable = false
   readonly phase = "answered"
   override get message(): string {
-    return `the answer is over the limit of ${this.limitBytes} bytes`
+    return `the answer is over the limit of ${this.limitBytes} bytes; ask for less, or raise Effect's MaxBodySize`
   }
 }

@@ -111,7 +111,7 @@ describe.each(doors)("through the $name", (door) => {
     const { error } = await door.unary(url)
     expect(error?.status).toBe(503)
     expect(error?.attempts).toHaveLength(3)
-    expect(error?.message).toMatch(/^llm openai http:.*v1: .*after 3 attempts$/)
+    expect(error?.message).toMatch(/^llm openai http:.*v1: .*; try later or another model \(after 3 attempts\)$/)
     expect((await stats()).requests).toBe(3)
   })
 

@@ -3,10 +3,13 @@ import type { HttpClientError } from "effect/http/HttpClientError"
 import { BodyTooLarge as BodyOverLimit, ConnectionFailure, connectionFailure } from "../../http/ConnectionFailure.ts"
 import { isPolicyError } from "../../policy/PolicyError.ts"
 import { BodyTooLarge, ConnectionLost, InvalidRequest, InvalidResponse, type Reason, Unreachable } from "../LlmError.ts"
+import { oneLine } from "./oneLine.ts"
 
 export const reasonOfHttpError = (error: HttpClientError): Reason => {
   const { reason } = error
-  const { cause, description = "" } = reason
+  const { cause } = reason
+  // Never the error's own message: it has the URL, and a URL may have a key in it.
+  const description = oneLine(reason.description ?? "")
   if (isPolicyError(cause)) return cause
   if (cause instanceof BodyOverLimit) return new BodyTooLarge({ limitBytes: cause.limitBytes })
   switch (reason._tag) {
@@ -18,16 +21,16 @@ export const reasonOfHttpError = (error: HttpClientError): Reason => {
         ? lost(connectionFailure(cause, true))
         : new InvalidResponse({ description })
     case "InvalidUrlError":
-      return new InvalidRequest({ description: `the base URL is not valid: ${error.message}` })
+      return new InvalidRequest({ description: description === "" ? "the base URL is no URL" : description })
     case "EncodeError":
       return new InvalidRequest({ description: `the request cannot be sent: ${description}` })
     case "StatusCodeError":
     case "EmptyBodyError":
-      return new InvalidResponse({ description: error.message, status: reason.response.status })
+      return new InvalidResponse({ description, status: reason.response.status })
   }
 }
 
 const lost = (failure: ConnectionFailure): Reason =>
   failure.phase === "notSent"
-    ? new Unreachable({ description: failure.message, cause: failure.cause })
-    : new ConnectionLost({ description: failure.message, cause: failure.cause })
+    ? new Unreachable({ description: oneLine(failure.message), cause: failure.cause })
+    : new ConnectionLost({ description: oneLine(failure.message), cause: failure.cause })

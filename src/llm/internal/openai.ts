@@ -20,6 +20,7 @@ import {
 } from "../LlmError.ts"
 import * as Usage from "../Usage.ts"
 import type { Decoded, StreamDecoder } from "./completion.ts"
+import { oneLine } from "./oneLine.ts"
 
 type Json = Readonly<Record<string, unknown>>
 
@@ -134,6 +135,8 @@ export class ChunkDecoder implements StreamDecoder {
   progress = 0
   /** A failure that the stream itself told. */
   failure: Reason | undefined = undefined
+  /** The consumer has seen something. */
+  private delivered = false
   private readonly redact: Redact
 
   constructor(redact: Redact) {
@@ -145,7 +148,7 @@ export class ChunkDecoder implements StreamDecoder {
   }
 
   /** Reads one event into `out`. Nothing is read after the end or a failure. */
-  push({ data }: ServerSentEvent, out: Array<StreamEvent>): void {
+  push({ data, event }: ServerSentEvent, out: Array<StreamEvent>): void {
     if (this.isDone || this.failure !== undefined) return
     if (data.startsWith("[DONE]")) {
       this.isDone = true
@@ -155,21 +158,13 @@ export class ChunkDecoder implements StreamDecoder {
     try {
       raw = JSON.parse(data)
     } catch {
-      this.fail(
-        new InvalidResponse({
-          description: "a chunk is not JSON",
-          excerpt: this.redact(data),
-          delivered: this.partial !== ""
-        })
-      )
+      this.fail(event === "error" ? reasonOfError(data, 200, {}, this.redact) : this.notJson(data))
       return
     }
     const chunk = record(raw)
+    const error = chunk?.error ?? (event === "error" ? raw : undefined)
+    if (error !== undefined && error !== null) return this.fail(reasonOfError(error, 200, {}, this.redact))
     if (chunk === undefined) return
-    if (chunk.error !== undefined && chunk.error !== null) {
-      this.fail(reasonOfError(chunk.error, 200, {}, this.redact))
-      return
-    }
     this.model ??= text(chunk.model)
     const usage = chunk.usage
     if (usage !== undefined && usage !== null) this.usage = toUsage(usage) ?? this.usage
@@ -182,16 +177,25 @@ export class ChunkDecoder implements StreamDecoder {
     this.failure = reason
   }
 
+  private notJson(data: string): InvalidResponse {
+    const { delivered } = this
+    return new InvalidResponse({ description: "a chunk is not JSON", excerpt: this.redact(data), delivered })
+  }
+
   private pushChoice(choice: Json | undefined, out: Array<StreamEvent>): void {
     // With n > 1 the other choices have indexes of their own; a missing index is the only choice.
     if (choice === undefined || (choice.index !== undefined && choice.index !== 0)) return
     const delta = record(choice.delta) ?? record(choice.message)
     if (delta !== undefined) {
       const reasoning = text(delta.reasoning_content) ?? text(delta.reasoning)
-      if (reasoning !== undefined && reasoning !== "") out.push({ type: "reasoning", text: reasoning })
+      if (reasoning !== undefined && reasoning !== "") {
+        this.delivered = true
+        out.push({ type: "reasoning", text: reasoning })
+      }
       if (delta.tool_calls != null || delta.function_call != null || delta.audio != null) this.progress++
       const content = text(delta.content) ?? text(delta.refusal)
       if (content !== undefined && content !== "") {
+        this.delivered = true
         this.partial += content
         out.push({ type: "text", text: content })
       }
@@ -235,8 +239,9 @@ const reasonOfError = (error: unknown, httpStatus: number, hint: RetryAfter.Hint
   const fields = record(error)
   const code = String(fields?.code ?? "")
   const kind = `${text(fields?.type) ?? ""} ${code}`
-  const said = text(fields?.message) ?? text(error) ?? ""
-  const description = redact(said === "" ? `status ${httpStatus}` : said)
+  // `detail` is how servers on FastAPI say it.
+  const said = text(fields?.message) ?? text(fields?.detail) ?? text(error) ?? ""
+  const description = oneLine(redact(said)) || `status ${httpStatus}`
   const { retryAfter } = hint
   // Inside a stream the status is 200 already: the error's own words tell what it would have been.
   const status = httpStatus >= 200 && httpStatus < 300 ? statusOf(code, kind) : httpStatus
