@@ -6,9 +6,11 @@ import type { Order, Sample } from "./worker.ts"
 
 /** Five rounds are the least that a median is taken of. */
 export const rounds = Math.max(5, Number(process.env.BENCH_ROUNDS ?? 7))
-const roundMillis = 350
-// The compiler is done with a client only after some ten thousand calls: until then undici looks twice as slow.
-const warmUpMillis = 3000
+// A busy client's steady state is what is measured. With rounds of a third of a second and a forced collection before
+// each, as it was until 2026-11-21, every client looked twice as slow: the collector throws compiled code away.
+const roundMillis = 1000
+// The compiler is done with a client only after some ten thousand calls.
+const warmUpMillis = 8000
 
 const canPin = availableParallelism() > 1 && spawnSync("taskset", ["--version"]).status === 0
 
@@ -75,7 +77,7 @@ export interface Plan {
   /** The first one is what the others are divided by. */
   readonly contenders: ReadonlyArray<string>
   readonly concurrency: number
-  /** Calls of one round. Default: as many as take a third of a second. */
+  /** Calls of one round. Default: as many as take a second. */
   readonly count?: number
   /** Calls of one step of the warm-up. */
   readonly warmUp: number
@@ -88,21 +90,43 @@ export interface Samples {
   readonly samples: ReadonlyArray<Sample>
 }
 
-const warmUp = async (worker: Worker, order: Order): Promise<Sample> => {
+const warmUp = async (worker: Worker, order: Order): Promise<void> => {
   const start = performance.now()
-  for (;;) {
-    const sample = await worker.order(order)
-    if (performance.now() - start > warmUpMillis) return sample
-  }
+  while (performance.now() - start < warmUpMillis) await worker.order(order)
 }
 
 /** Warms all contenders up, then lets each run once in every round, in an order that turns. */
 export const compare = async (plan: Plan): Promise<ReadonlyArray<Samples>> => {
-  const { concurrency } = plan
-  const runners: Array<{ readonly worker: Worker; readonly count: number; readonly samples: Array<Sample> }> = []
+  const [all] = await compareEach(plan, [plan.concurrency])
+  if (all === undefined) throw new Error("nothing was measured")
+  return all
+}
+
+/** The same for several numbers of calls at a time, each contender warmed up once for all of them. */
+export const compareEach = async (
+  plan: Plan,
+  concurrencies: ReadonlyArray<number>
+): Promise<ReadonlyArray<ReadonlyArray<Samples>>> => {
+  const workers: Array<Worker> = []
   for (const file of plan.contenders) {
     const worker = await startWorker(file, plan.kind, plan.url)
-    const { units, wallMillis } = await warmUp(worker, { count: plan.warmUp, concurrency })
+    await warmUp(worker, { count: plan.warmUp, concurrency: plan.concurrency })
+    workers.push(worker)
+  }
+  const measured: Array<ReadonlyArray<Samples>> = []
+  for (const concurrency of concurrencies) measured.push(await measureRounds(workers, plan, concurrency))
+  for (const { stop } of workers) stop()
+  return measured
+}
+
+const measureRounds = async (
+  workers: ReadonlyArray<Worker>,
+  plan: Plan,
+  concurrency: number
+): Promise<ReadonlyArray<Samples>> => {
+  const runners: Array<{ readonly worker: Worker; readonly count: number; readonly samples: Array<Sample> }> = []
+  for (const worker of workers) {
+    const { units, wallMillis } = await worker.order({ count: plan.warmUp, concurrency })
     const fitting = Math.ceil((roundMillis / Math.max(1, wallMillis)) * units)
     runners.push({ worker, count: plan.count ?? Math.max(fitting, concurrency * 4), samples: [] })
   }
@@ -113,7 +137,6 @@ export const compare = async (plan: Plan): Promise<ReadonlyArray<Samples>> => {
       runner.samples.push(await runner.worker.order({ count: runner.count, concurrency }))
     }
   }
-  for (const { worker } of runners) worker.stop()
   return runners.map(({ samples, worker }) => ({ name: worker.name, file: worker.file, samples }))
 }
 

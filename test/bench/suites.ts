@@ -1,5 +1,5 @@
 /** What is measured. Each suite gives its tables and the values that goals are held against. */
-import { compare, median, ratio, rounds, type Samples, startWorker } from "./Bench.ts"
+import { compare, compareEach, median, ratio, rounds, type Samples, startWorker } from "./Bench.ts"
 import { bundles } from "./bundles.ts"
 import { imports } from "./imports.ts"
 import { digits, type Report, type Table } from "./Report.ts"
@@ -40,11 +40,8 @@ const table = (
 
 const unary = async (origin: string): Promise<Report> => {
   const contenders = [...peers, "holdfast", "holdfastPromise", "holdfastHttp", "holdfastTraced"]
-  const at = (concurrency: number): Promise<ReadonlyArray<Samples>> =>
-    compare({ kind: "unary", url: `${origin}/unary`, contenders, concurrency, warmUp: 1500 })
-  const one = await at(1)
-  const some = await at(16)
-  const many = await at(128)
+  const plan = { kind: "unary", url: `${origin}/unary`, contenders, concurrency: 16, warmUp: 1500 }
+  const [some = [], one = [], many = []] = await compareEach(plan, [16, 1, 128])
   const callsPerMilli = (sample: Sample): number => sample.units / sample.wallMillis
   const columns = [["c=1", one] as const, ["c=16", some] as const, ["c=128", many] as const]
   return {

@@ -20,7 +20,6 @@ export interface Sample {
 }
 
 const measure = async (session: Session, { concurrency, count }: Order): Promise<Sample> => {
-  globalThis.gc?.()
   const start = performance.now()
   const before = process.cpuUsage()
   const { firstMillis, units } = await session.run(count, concurrency)
