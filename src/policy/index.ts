@@ -1,5 +1,6 @@
 /** How a call holds: retries, deadlines and limits as values. Works on any Effect and does no I/O. */
 export * as Attempt from "./Attempt.ts"
+export * as Circuit from "./Circuit.ts"
 export * as Concurrency from "./Concurrency.ts"
 export * as Deadline from "./Deadline.ts"
 export * as Policy from "./Policy.ts"

@@ -19,7 +19,8 @@ const hall = [...wire, ...rooms, "agent"]
 const node = ["node:", "@effect/platform-node-shared"]
 
 const table: Readonly<Record<string, Room>> = {
-  policy: { folders: [], unstable: [], packages: [] },
+  // The circuit breaker and the rate limiter of Effect, inside Circuit and RateLimit.
+  policy: { folders: [], unstable: ["persistence"], packages: [] },
   http: {
     folders: ["policy"],
     unstable: ["http", "encoding", "socket", "FileSystem", "PlatformError"],
