@@ -47,7 +47,13 @@ const descriptions: Readonly<Record<string, string>> = {
   ENETUNREACH: "no route to network",
   UND_ERR_CONNECT_TIMEOUT: "no connection within the connect timeout",
   UND_ERR_SOCKET: "connection closed by the server",
-  UND_ERR_HEADERS_OVERFLOW: "the headers are too large"
+  UND_ERR_HEADERS_OVERFLOW: "the headers are too large",
+  ERR_TLS_CERT_ALTNAME_INVALID: "the certificate is for another host",
+  DEPTH_ZERO_SELF_SIGNED_CERT: "the certificate is self-signed; give its authority as `tls.ca`",
+  SELF_SIGNED_CERT_IN_CHAIN: "the certificate's authority is not known; give it as `tls.ca`",
+  UNABLE_TO_VERIFY_LEAF_SIGNATURE: "the certificate's authority is not known; give it as `tls.ca`",
+  Z_BUF_ERROR: "the compressed body was cut off",
+  Z_DATA_ERROR: "the compressed body is broken"
 }
 
 // Codes that mean that no connection was ever made, whoever reports them.
@@ -57,8 +63,16 @@ const notSent = new Set([
   "EAI_AGAIN",
   "EHOSTUNREACH",
   "ENETUNREACH",
-  "UND_ERR_CONNECT_TIMEOUT"
+  "UND_ERR_CONNECT_TIMEOUT",
+  "ERR_TLS_CERT_ALTNAME_INVALID",
+  "DEPTH_ZERO_SELF_SIGNED_CERT",
+  "SELF_SIGNED_CERT_IN_CHAIN",
+  "UNABLE_TO_VERIFY_LEAF_SIGNATURE"
 ])
+
+/** A server refuses a stream before it has done anything with it (RFC 9113 §8.7). */
+const isRefusedStream = (cause: unknown): boolean =>
+  cause instanceof Error && cause.message.includes("NGHTTP2_REFUSED_STREAM")
 
 const codeOf = (error: unknown): string | undefined => {
   if (typeof error !== "object" || error === null) return undefined
@@ -73,6 +87,14 @@ export const connectionFailure = (cause: unknown, isStarted?: boolean): Connecti
   const code = codeOf(cause)
   const known = code === undefined ? undefined : descriptions[code]
   const description = known ?? (cause instanceof Error && cause.message !== "" ? cause.message : "connection failed")
-  const isNotSent = isStarted === false || (code !== undefined && notSent.has(code))
+  const isNotSent = isStarted === false || (code !== undefined && notSent.has(code)) || isRefusedStream(cause)
   return new ConnectionFailure({ description, code, phase: isNotSent ? "notSent" : "maybeSent", cause })
+}
+
+/** Whether the connection that broke had carried an answer before: a server may close such a one at any time. */
+export const isReusedConnection = (cause: unknown): boolean => {
+  if (typeof cause !== "object" || cause === null || !("socket" in cause)) return false
+  const { socket } = cause
+  if (typeof socket !== "object" || socket === null || !("bytesRead" in socket)) return false
+  return typeof socket.bytesRead === "number" && socket.bytesRead > 0
 }

@@ -7,7 +7,6 @@
 import * as Clock from "effect/Clock"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
-import type * as HttpBody from "effect/http/HttpBody"
 import * as HttpClient from "effect/http/HttpClient"
 import { EncodeError, HttpClientError, InvalidUrlError } from "effect/http/HttpClientError"
 import type { HttpClientRequest } from "effect/http/HttpClientRequest"
@@ -17,8 +16,8 @@ import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
 import * as Result from "effect/Result"
 import type * as Scope from "effect/Scope"
-import * as Stream from "effect/Stream"
 import type { Dispatcher } from "undici"
+import { type Encoded, encodeBody } from "./internal/encode.ts"
 import { traced } from "./internal/tracing.ts"
 import { Exchange } from "./internal/undici.ts"
 
@@ -61,42 +60,6 @@ const targetOf = (request: HttpClientRequest): Target | InvalidUrlError => {
   return target
 }
 
-type Body = NonNullable<Dispatcher.DispatchOptions["body"]>
-
-interface Encoded {
-  readonly body: Body | null
-  /** Headers that only the encoded body knows, such as a form's boundary. */
-  readonly headers?: Readonly<Record<string, string>>
-}
-
-const encodeBody = (body: HttpBody.HttpBody): Effect.Effect<Encoded, unknown> => {
-  switch (body._tag) {
-    case "Empty":
-      return Effect.succeed({ body: null })
-    case "Uint8Array":
-      return Effect.succeed({ body: body.body })
-    case "Raw":
-      return typeof body.body === "string" || body.body instanceof Uint8Array
-        ? Effect.succeed({ body: body.body })
-        : Effect.fail(new TypeError("a raw body must be a string or a Uint8Array"))
-    case "FormData":
-      return Effect.tryPromise(async () => {
-        // The platform's own encoder: it streams files and chooses the boundary.
-        const encoded = new Request("http://localhost", { method: "POST", body: body.formData })
-        const { Readable } = await import("node:stream")
-        const contentType = encoded.headers.get("content-type") ?? "multipart/form-data"
-        return { body: Readable.from(encoded.body ?? []), headers: { "content-type": contentType } }
-      })
-    case "Stream":
-      return Effect.flatMap(Stream.toReadableStreamEffect(body.stream), (stream) =>
-        Effect.promise(async () => {
-          const { Readable } = await import("node:stream")
-          return { body: Readable.from(stream) }
-        })
-      )
-  }
-}
-
 const dispatch = (
   dispatcher: Dispatcher,
   request: HttpClientRequest,
@@ -105,7 +68,7 @@ const dispatch = (
   clock: Clock.Clock
 ): Effect.Effect<HttpClientResponse, HttpClientError> =>
   Effect.callback<HttpClientResponse, HttpClientError>((resume) => {
-    const exchange = new Exchange(request, target.href, clock, resume)
+    const exchange = new Exchange(request, target.href, encoded, clock, resume)
     const options: Dispatcher.DispatchOptions = {
       origin: target.origin,
       path: target.path,

@@ -1,0 +1,68 @@
+/** Request bodies as undici takes them. */
+import * as Data from "effect/Data"
+import * as Effect from "effect/Effect"
+import type * as HttpBody from "effect/http/HttpBody"
+import * as Stream from "effect/Stream"
+import type { Dispatcher } from "undici"
+
+type Body = NonNullable<Dispatcher.DispatchOptions["body"]>
+
+/** The program's own stream failed while its bytes were being sent. */
+export class BodyFailure extends Data.TaggedError("BodyFailure")<{ readonly cause: unknown }> {
+  override get message(): string {
+    return `the request's body failed: ${this.cause instanceof Error ? this.cause.message : String(this.cause)}`
+  }
+}
+
+export interface Encoded {
+  readonly body: Body | null
+  /** Headers that only the encoded body knows, such as a form's boundary. */
+  readonly headers?: Readonly<Record<string, string>>
+  /** Of a body that is made while it is sent. */
+  readonly progress?: { isStarted: boolean }
+}
+
+/** Whether it is certain that no byte of the body has left. */
+export const isUnsent = ({ body, progress }: Encoded): boolean => body === null || progress?.isStarted === false
+
+/** The body as undici takes it. Bodies that are made while they are sent begin anew at each send. */
+export const encodeBody = (body: HttpBody.HttpBody): Effect.Effect<Encoded, unknown> => {
+  switch (body._tag) {
+    case "Empty":
+      return Effect.succeed({ body: null })
+    case "Uint8Array":
+      return Effect.succeed({ body: body.body })
+    case "Raw":
+      return typeof body.body === "string" || body.body instanceof Uint8Array
+        ? Effect.succeed({ body: body.body })
+        : Effect.fail(new TypeError("a raw body must be a string or a Uint8Array"))
+    case "FormData":
+      return Effect.tryPromise(async () => {
+        // The platform's own encoder: it streams files and chooses the boundary.
+        const encoded = new Request("http://localhost", { method: "POST", body: body.formData })
+        const { Readable } = await import("node:stream")
+        const contentType = encoded.headers.get("content-type") ?? "multipart/form-data"
+        return { body: Readable.from(encoded.body ?? []), headers: { "content-type": contentType } }
+      })
+    case "Stream":
+      return encodeStream(body.stream)
+  }
+}
+
+const encodeStream = (stream: Stream.Stream<Uint8Array, unknown>): Effect.Effect<Encoded> => {
+  const progress = { isStarted: false }
+  const marked = stream.pipe(
+    Stream.mapError((cause) => new BodyFailure({ cause })),
+    Stream.tap(() =>
+      Effect.sync(() => {
+        progress.isStarted = true
+      })
+    )
+  )
+  return Effect.flatMap(Stream.toReadableStreamEffect(marked), (source) =>
+    Effect.promise(async () => {
+      const { Readable } = await import("node:stream")
+      return { body: Readable.from(source), progress }
+    })
+  )
+}
