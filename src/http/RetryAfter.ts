@@ -9,6 +9,7 @@ import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Headers from "effect/http/Headers"
 import * as Result from "effect/Result"
+import { fromGoDuration, fromReset, positive } from "./internal/reset.ts"
 
 /** What a response says about trying again. */
 export interface Hint {
@@ -45,12 +46,6 @@ export const readAt = (source: Source, nowMillis: number): Hint => {
   }
 }
 
-const positive = (text: string | undefined): number | undefined => {
-  if (text === undefined || text.trim() === "") return undefined
-  const value = Number(text)
-  return Number.isFinite(value) && value >= 0 ? value : undefined
-}
-
 const fromRetryAfter = (text: string | undefined, nowMillis: number): number | undefined => {
   if (text === undefined) return undefined
   const seconds = positive(text) // with decimals, as some proxies send them and the official clients read them
@@ -73,30 +68,6 @@ const fromRetryInfo = (body: unknown): number | undefined => {
     }
   }
   return undefined
-}
-
-const unitMillis: Readonly<Record<string, number>> = { ms: 1, s: 1000, m: 60_000, h: 3_600_000, d: 86_400_000 }
-
-/** Durations as Go prints them: `12ms`, `1.5s`, `6m0s`. */
-const fromGoDuration = (text: string): number | undefined => {
-  if (!/^(?:\d+(?:\.\d+)?(?:ms|[smhd]))+$/.test(text)) return undefined
-  let total = 0
-  for (const [, amount, unit] of text.matchAll(/(\d+(?:\.\d+)?)(ms|[smhd])/g)) {
-    total += Number(amount) * (unitMillis[unit ?? ""] ?? 0)
-  }
-  return total
-}
-
-// A number this large is a point in time in seconds (2001 and later), not a duration.
-const epochSeconds = 1_000_000_000
-
-const fromReset = (text: string, nowMillis: number): number | undefined => {
-  const seconds = positive(text)
-  if (seconds !== undefined) return seconds >= epochSeconds ? seconds * 1000 - nowMillis : seconds * 1000
-  const go = fromGoDuration(text.trim())
-  if (go !== undefined) return go
-  const at = /^\d{4}-\d\d-\d\dT/.test(text) ? globalThis.Date.parse(text) : Number.NaN // RFC 3339 (Anthropic)
-  return Number.isNaN(at) ? undefined : at - nowMillis
 }
 
 /** The longest reset among the limits of which nothing remains, whatever the family calls them. */
