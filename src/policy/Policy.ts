@@ -15,6 +15,7 @@ import { Run } from "./internal/run.ts"
 import { Draining, type PolicyError } from "./PolicyError.ts"
 import * as Retry from "./Retry.ts"
 import type { Retryable } from "./Retryable.ts"
+import * as Telemetry from "./Telemetry.ts"
 import * as Timeout from "./Timeout.ts"
 
 export interface Options extends Concurrency.Options {
@@ -146,13 +147,16 @@ class OpenPolicy implements Held {
   readonly policy: Policy
   readonly concurrency: Concurrency.Concurrency
   private readonly admission = new Admission()
+  private readonly gauges: Telemetry.Gauges
 
   constructor(policy: Policy) {
     this.policy = policy
     this.concurrency = Concurrency.makeUnsafe(policy.options)
+    this.gauges = new Telemetry.Gauges(this.concurrency)
   }
 
   private begin<R>(call: Call, context: Context.Context<R>, isLease: boolean): Run<R> {
+    this.gauges.see(context, call.key)
     const override = Context.get(context, Override)
     const policy = override === undefined ? this.policy : merge(this.policy, override)
     const recorder = call.recorder ?? Context.get(context, Story)
@@ -173,6 +177,7 @@ class OpenPolicy implements Held {
         concurrency: this.concurrency,
         mark,
         isLease,
+        isTraced: Telemetry.isTraced(context),
         onDiscard: call.onDiscard
       },
       context
@@ -216,6 +221,14 @@ class OpenPolicy implements Held {
       )
     })
 
+  /** Interrupts what runs. Nobody can call any more, so its gauges go. */
+  readonly close: Effect.Effect<void> = Effect.suspend(() =>
+    Effect.andThen(
+      this.drain(0),
+      Effect.sync(() => this.gauges.close())
+    )
+  )
+
   drain: Held["drain"] = (grace) =>
     Effect.gen({ self: this }, function* () {
       const { admission } = this
@@ -235,8 +248,8 @@ class OpenPolicy implements Held {
 /** Makes the slots and counters of a policy. Closing the scope interrupts what still runs through it. */
 export const open = (policy: Policy): Effect.Effect<Held, never, Scope.Scope> =>
   Effect.acquireRelease(
-    Effect.sync((): Held => new OpenPolicy(policy)),
-    (held) => held.drain(0)
+    Effect.sync(() => new OpenPolicy(policy)),
+    (held) => held.close
   )
 
 /** Opens a policy; one that is open already stays as it is, and whoever opened it closes it. */

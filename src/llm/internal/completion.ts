@@ -2,6 +2,7 @@
  * A call to a model over HTTP, whatever its wire format: request, policy, answer or stream, and the story of it.
  */
 import * as ByteSize from "effect/ByteSize"
+import type * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import type * as HttpClient from "effect/http/HttpClient"
 import type { HttpClientRequest } from "effect/http/HttpClientRequest"
@@ -27,6 +28,7 @@ import {
 import * as Usage from "../Usage.ts"
 import { reasonOfHttpError } from "./httpReason.ts"
 import { type Decoder, Streaming } from "./streaming.ts"
+import { Meter, type Operation } from "./telemetry.ts"
 
 /** An answer as a wire format reads it. */
 export interface Decoded {
@@ -77,6 +79,7 @@ const invalid = (request: Request): InvalidRequest | undefined => {
 /** The service over a client and an open policy. */
 export const make = (protocol: Protocol, http: HttpClient.HttpClient, held: Policy.Held): Llm["Service"] => {
   const { key, model, provider } = protocol
+  const meter = new Meter(provider, key)
 
   const send = (request: Request, stream: boolean, story: Story): Effect.Effect<HttpClientResponse, Reason> => {
     story.requestId = undefined
@@ -106,6 +109,12 @@ export const make = (protocol: Protocol, http: HttpClient.HttpClient, held: Poli
   }
 
   const generateText = (request: Request): Effect.Effect<Answer, LlmError> =>
+    Effect.contextWith((context) => {
+      const operation = meter.begin(context, "chat", request.model ?? model, request, false)
+      return operation.observe(generate(request), (answer) => answer.text)
+    })
+
+  const generate = (request: Request): Effect.Effect<Answer, LlmError> =>
     Effect.suspend(() => {
       const story = new Story()
       const refused = invalid(request)
@@ -155,27 +164,40 @@ export const make = (protocol: Protocol, http: HttpClient.HttpClient, held: Poli
     })
 
   const streamText = (request: Request): Stream.Stream<StreamEvent, LlmError> => {
-    const opened = Effect.suspend(() => {
+    const opened = Effect.contextWith((context: Context.Context<Scope.Scope>) => {
+      const operation = meter.begin(context, "chat", request.model ?? model, request, true)
       const story = new Story()
+      const fail = (reason: Reason): LlmError => {
+        const error = toError(reason, story)
+        operation.failed(error.code, error)
+        return error
+      }
       const refused = invalid(request)
-      if (refused !== undefined) return Effect.fail(toError(refused, story))
-      return Effect.mapError(leased(request, story), (reason) => toError(reason, story))
+      if (refused !== undefined) return Effect.fail(fail(refused))
+      return Effect.mapError(operation.under(leased(request, story, operation)), fail)
     })
     return Stream.unwrap(opened)
   }
 
   const leased = (
     request: Request,
-    story: Story
+    story: Story,
+    operation: Operation
   ): Effect.Effect<Stream.Stream<StreamEvent, LlmError>, Reason, Scope.Scope> =>
     Effect.gen(function* () {
       const { recorder } = story
       let current: Streaming | undefined
       // Registered before the stream is open, so that no interruption finds it open and unowned.
-      yield* Effect.addFinalizer(() => Effect.sync(() => current?.close()))
+      yield* Effect.addFinalizer(() =>
+        Effect.sync(() => {
+          current?.close()
+          operation.interrupted()
+        })
+      )
       const lease = yield* held.lease({ key, safety: "costly", recorder }, (timeout) =>
         Effect.map(attempt(request, story, timeout), (opened) => {
           current = opened.streaming
+          operation.firstContent()
           return opened
         })
       )
@@ -186,7 +208,7 @@ export const make = (protocol: Protocol, http: HttpClient.HttpClient, held: Poli
         totalMillis: lease.totalMillis,
         onEnd: (outcome) => {
           lease.end(outcome)
-          return {
+          const finish: Finish = {
             type: "finish",
             finishReason: decoder.finishReason ?? "other",
             usage: decoder.usage ?? Usage.empty,
@@ -194,6 +216,9 @@ export const make = (protocol: Protocol, http: HttpClient.HttpClient, held: Poli
             requestId: story.requestId,
             attempts: recorder.attempts
           }
+          if (outcome === "ok") operation.succeeded(finish, decoder.partial)
+          else operation.failed(outcome, undefined, decoder.usage)
+          return finish
         }
       })
       return Stream.mapError(Stream.fromPull(Effect.succeed(streaming.pull)), (reason) => toError(reason, story))
@@ -201,6 +226,8 @@ export const make = (protocol: Protocol, http: HttpClient.HttpClient, held: Poli
 
   return Llm.of({ generateText, streamText })
 }
+
+type Finish = Extract<StreamEvent, { readonly type: "finish" }>
 
 interface Opened {
   readonly streaming: Streaming

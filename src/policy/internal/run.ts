@@ -10,12 +10,14 @@ import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Fiber from "effect/Fiber"
+import type * as Tracer from "effect/Tracer"
 import type { Attempt, Recorder } from "../Attempt.ts"
 import type * as Concurrency from "../Concurrency.ts"
 import * as Deadline from "../Deadline.ts"
 import { AttemptTimeout, DeadlineExceeded, Draining, type PolicyError, type Shed } from "../PolicyError.ts"
 import * as Retry from "../Retry.ts"
 import type { Phase } from "../Retryable.ts"
+import * as Telemetry from "../Telemetry.ts"
 import type * as Timeout from "../Timeout.ts"
 import * as Timer from "../Timer.ts"
 
@@ -31,6 +33,8 @@ export interface Settings {
   readonly mark: <R>(context: Context.Context<R>) => Context.Context<R>
   /** Whether the slot outlives a successful send. */
   readonly isLease: boolean
+  /** Whether each send gets a span. */
+  readonly isTraced: boolean
   readonly onDiscard: ((error: unknown) => void) | undefined
 }
 
@@ -62,6 +66,8 @@ export class Run<R> implements Retry.Call {
   private startedAt = 0
   private queuedMillis = 0
   private lastWait: Retry.Wait = Retry.noWait
+  private sends = 0
+  private span: Tracer.Span | undefined = undefined
 
   constructor(settings: Settings, context: Context.Context<R>) {
     this.settings = settings
@@ -139,7 +145,7 @@ export class Run<R> implements Retry.Call {
     const now = this.clock.currentTimeMillisUnsafe()
     this.startedAt = now
     let over: PolicyError | undefined
-    const child = Effect.runForkWith(this.context)(self)
+    const child = Effect.runForkWith(this.begin())(self)
     const end = (error: PolicyError): void => {
       over = error
       child.interruptUnsafe()
@@ -170,6 +176,20 @@ export class Run<R> implements Retry.Call {
     })
   }
 
+  /** The context of one send: below a span of its own where there is a tracer. */
+  private begin(): Context.Context<R> {
+    this.sends += 1
+    if (!this.settings.isTraced) return this.context
+    this.span = Telemetry.startAttempt(this.context, {
+      number: this.sends,
+      endpoint: this.key,
+      waitMillis: this.lastWait.millis,
+      waitCause: this.lastWait.cause,
+      queuedMillis: this.queuedMillis
+    })
+    return Telemetry.under(this.context, this.span)
+  }
+
   /** Waits before a retry; the call's place is kept by nobody meanwhile. */
   sleep(millis: number): Effect.Effect<void, Draining> {
     return Effect.callback<void, Draining>((resume) => {
@@ -193,11 +213,10 @@ export class Run<R> implements Retry.Call {
   private settle(exit: Exit.Exit<unknown, unknown>): void {
     if (this.settings.isLease && Exit.isSuccess(exit)) return
     this.release()
-    if (this.recorder === undefined) return
     if (Exit.isSuccess(exit)) return this.record("ok", undefined)
     const error = Cause.findErrorOption(exit.cause)
-    if (error._tag === "None") return this.record(Cause.hasDies(exit.cause) ? "defect" : "interrupted", undefined)
-    this.record(outcomeOf(error.value), this.retry.classify(error.value).phase)
+    if (error._tag === "None") return this.record(Cause.hasDies(exit.cause) ? "defect" : "interrupted", undefined, exit)
+    this.record(outcomeOf(error.value), this.retry.classify(error.value).phase, exit)
   }
 
   /** Ends a lease: the slot goes back and the attempt is written down. More calls do nothing. */
@@ -214,7 +233,8 @@ export class Run<R> implements Retry.Call {
     this.settings.concurrency.releaseUnsafe(this.key)
   }
 
-  private record(outcome: string, phase: Phase | undefined): void {
+  private record(outcome: string, phase: Phase | undefined, exit?: Exit.Exit<unknown, unknown>): void {
+    if (this.span !== undefined) Telemetry.endWith(this.context, this.span, outcome, exit)
     const attempt: Attempt = {
       endpoint: this.key,
       startMillis: this.startedAt,
@@ -224,6 +244,7 @@ export class Run<R> implements Retry.Call {
       waitCause: this.lastWait.cause,
       queuedMillis: this.queuedMillis
     }
+    Telemetry.recordAttempt(this.context, attempt)
     this.recorder?.attempts.push(phase === undefined ? attempt : { ...attempt, phase })
   }
 }
