@@ -1,5 +1,5 @@
 import { assert, describe, it } from "@effect/vitest"
-import { Duration, Effect, Exit, Fiber, Random, Schedule } from "effect"
+import { Duration, Effect, Exit, Fiber, Random, Schedule, Semaphore } from "effect"
 import { TestClock } from "effect/testing"
 import { RetryBudget } from "holdfast/policy"
 
@@ -164,6 +164,32 @@ describe("RetryBudget", () => {
       )
     }
   }
+
+  it.effect("refuses nobody who queues for a slot when the token is taken with the slot, and many when before", () =>
+    Effect.gen(function* () {
+      const batch = (isTakenWithSlot: boolean) =>
+        Effect.gen(function* () {
+          const budget = yield* RetryBudget.make({ floor: 50 })
+          const slots = yield* Semaphore.make(100)
+          const take = Effect.suspend(() => (budget.takeUnsafe() ? Effect.void : Effect.fail("no token")))
+          const send = (isFailing: boolean) => Effect.delay(isFailing ? Effect.fail("down") : Effect.void, "50 millis")
+          const retry = isTakenWithSlot
+            ? Effect.andThen(take, send(false)).pipe(slots.withPermit)
+            : Effect.andThen(take, send(false).pipe(slots.withPermit))
+          const call = Effect.gen(function* () {
+            budget.depositUnsafe()
+            const isUnlucky = (yield* Random.next) < 0.3
+            yield* send(isUnlucky).pipe(
+              slots.withPermit,
+              Effect.catch(() => Effect.tap(retry, () => Effect.sync(budget.refundUnsafe)))
+            )
+          })
+          return yield* load(call, 2000, 2000)
+        })
+      assert.strictEqual(yield* batch(true), 0)
+      assert.isAbove(yield* batch(false), 200)
+    }).pipe(Random.withSeed("queue"))
+  )
 
   it.effect("lets a small client that spent everything retry again ten calls later, and for good", () =>
     Effect.gen(function* () {
