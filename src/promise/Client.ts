@@ -3,28 +3,22 @@
  *
  * Nothing is opened before the first call; closing gives everything back: sockets, sandboxes, timers, listeners.
  */
-import * as Config from "effect/Config"
 import type * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
-import * as Layer from "effect/Layer"
+import type * as Layer from "effect/Layer"
 import * as ManagedRuntime from "effect/ManagedRuntime"
-import * as Redacted from "effect/Redacted"
 import * as Stream from "effect/Stream"
 import { Llm, type Request, type StreamEvent, type Answer } from "../llm/Llm.ts"
-import { LlmError, Unauthorized } from "../llm/LlmError.ts"
+import type { LlmError } from "../llm/LlmError.ts"
 import type { Message } from "../llm/Message.ts"
 import * as Policy from "../policy/Policy.ts"
 import { Draining } from "../policy/PolicyError.ts"
 import type { Language, Sandbox } from "../sandbox/Sandbox.ts"
 import { Calls, iterate, run } from "./Bridge.ts"
-import {
-  type CallOptions,
-  checkLlm,
-  type ClientOptions,
-  type LlmOptions,
-  type SandboxOptions,
-  toPolicy
-} from "./Options.ts"
+import { derive } from "./internal/derive.ts"
+import { llmLayer, logged, noLlm, sandboxLayer } from "./internal/layers.ts"
+import { checkLogger, closed as closedWith, ofLlm, ofSandbox, toLayer } from "./Logger.ts"
+import { type CallDefaults, type CallOptions, checkLlm, type ClientOptions, toPolicy } from "./Options.ts"
 import {
   type Execution,
   make as makeSession,
@@ -78,67 +72,19 @@ export interface Client extends AsyncDisposable {
   ) => Promise<Array<Settled<B>>>
   /** Takes no new calls, waits for those under way until the grace ends (default: 0), then interrupts the rest. */
   readonly close: (options?: { readonly grace?: Time | undefined }) => Promise<CloseReport>
+  /** The same client with other defaults for its calls. It shares slots, connections and sandboxes, and closes with it. */
+  readonly with: (defaults: CallDefaults) => Derived
 }
+
+/** A client with defaults of its own. Closing is left to the client that it came from. */
+export type Derived = Omit<Client, "close" | typeof Symbol.asyncDispose>
 
 const toRequest = (input: Input, options: GenerateOptions | undefined): Request => {
   const { signal: _signal, timeout: _timeout, ...rest } = options ?? {}
   if (typeof input === "string") return { ...rest, messages: [{ role: "user", content: input }] }
-  if ("messages" in input) return { ...input, ...rest }
+  if ("messages" in input) return { ...input, ...rest, headers: { ...input.headers, ...rest.headers } }
   return { ...rest, messages: input }
 }
-
-const presets = {
-  openai: { baseUrl: undefined, variable: "OPENAI_API_KEY" },
-  deepseek: { baseUrl: "https://api.deepseek.com", variable: "DEEPSEEK_API_KEY" }
-} as const
-
-/** The key that was given, or the provider's variable; a server of one's own may need none. */
-const keyOf = (options: LlmOptions): Effect.Effect<Redacted.Redacted<string> | undefined, LlmError> => {
-  const { variable } = presets[options.provider]
-  if (options.apiKey !== undefined) return Effect.succeed(Redacted.make(options.apiKey))
-  // A variable's key is meant for its provider: another server gets what it is given and nothing else.
-  if (options.baseUrl !== undefined) return Effect.succeed(undefined)
-  const missing = new Unauthorized({ description: `no API key: pass llm.apiKey or set ${variable}` })
-  return Effect.mapError(
-    Config.Redacted(variable),
-    () => new LlmError({ provider: options.provider, reason: missing, attempts: [] })
-  )
-}
-
-const llmLayer = (options: LlmOptions, policy: Policy.Policy): Layer.Layer<Llm, LlmError> =>
-  Layer.unwrap(
-    Effect.gen(function* () {
-      const apiKey = yield* keyOf(options)
-      const [OpenAiLlm, UndiciHttpClient] = yield* Effect.promise(() =>
-        Promise.all([import("../llm/OpenAiLlm.ts"), import("../http/UndiciHttpClient.ts")])
-      )
-      const { headers, model, provider } = options
-      const baseUrl = options.baseUrl ?? presets[provider].baseUrl
-      // A call that has its slot has its connection.
-      const connections = policy.options.maxConcurrency
-      const http = UndiciHttpClient.layer({ connections, connectTimeout: policy.timeout.connectMillis })
-      return Layer.provide(OpenAiLlm.layer({ provider, model, headers, baseUrl, apiKey, policy }), http)
-    })
-  )
-
-const noLlm: Layer.Layer<Llm, TypeError> = Layer.effect(
-  Llm,
-  Effect.suspend(() =>
-    Effect.fail(
-      new TypeError(
-        'this client has no model; give createClient the option llm: { provider: "openai", model: "some-model" }'
-      )
-    )
-  )
-)
-
-const sandboxLayer = (options: SandboxOptions): Layer.Layer<Sandbox> =>
-  Layer.unwrap(
-    Effect.map(
-      Effect.promise(() => import("../sandbox/LocalSandbox.ts")),
-      (local) => local.layer(options.maxSessions === undefined ? {} : { maxSessions: options.maxSessions })
-    )
-  )
 
 /** `map`'s results in the order of the items. An abort stops what has not begun; what runs is told by its signal. */
 const mapSettled = async <A, B>(
@@ -170,14 +116,19 @@ class HoldfastClient implements Client {
   private readonly calls = new Calls()
   private readonly llm: ManagedRuntime.ManagedRuntime<Llm, LlmError | TypeError>
   private readonly sandbox: ManagedRuntime.ManagedRuntime<Sandbox, never>
+  private readonly logger: Layer.Layer<never> | undefined
   /** Aborted when the client's grace has ended: the signal of `map`'s callbacks. */
   private readonly closed = new AbortController()
   private closing: Promise<CloseReport> | undefined
 
   constructor(options: ClientOptions) {
     const policy = toPolicy(options)
-    this.llm = ManagedRuntime.make(options.llm === undefined ? noLlm : llmLayer(checkLlm(options.llm), policy))
-    this.sandbox = ManagedRuntime.make(sandboxLayer(options.sandbox ?? { provider: "local" }))
+    const logger = checkLogger(options.logger)
+    const llm = options.llm === undefined ? noLlm : llmLayer(checkLlm(options.llm), policy)
+    const sandbox = sandboxLayer(options.sandbox ?? { provider: "local" })
+    this.llm = ManagedRuntime.make(logged(llm, logger, ofLlm))
+    this.sandbox = ManagedRuntime.make(logged(sandbox, logger, ofSandbox))
+    this.logger = logger === undefined ? undefined : toLayer(logger)
   }
 
   generateText: Client["generateText"] = async (input, options) => {
@@ -210,6 +161,8 @@ class HoldfastClient implements Client {
 
   map: Client["map"] = (items, f, options = {}) => mapSettled(items, f, options, this.closed.signal)
 
+  with: Client["with"] = (defaults) => derive(this, defaults)
+
   // Read before anything is closed: a wrong option leaves the client as it was.
   close: Client["close"] = async (options = {}) => this.closeWithin(toDuration(options.grace ?? 0, "close.grace"))
 
@@ -225,7 +178,9 @@ class HoldfastClient implements Client {
       // Closing the runtimes waits for what was interrupted and gives sockets and sandboxes back.
       await Promise.allSettled(Array.from(calls.resources, (close) => close()))
       await Promise.all([this.llm.dispose(), this.sandbox.dispose()])
-      return { finished: before - interrupted, interrupted }
+      const report = { finished: before - interrupted, interrupted }
+      if (this.logger !== undefined) await Effect.runPromise(Effect.provide(closedWith(report), this.logger))
+      return report
     })())
   }
 

@@ -1,9 +1,9 @@
 /** What `createClient` is told, in plain values, and how it is read. */
-import type * as Duration from "effect/Duration"
 import * as Policy from "../policy/Policy.ts"
-import type * as Retry from "../policy/Retry.ts"
 import type * as Timeout from "../policy/Timeout.ts"
-import { type Time, toDuration } from "./Time.ts"
+import type { Logger } from "./Logger.ts"
+import { type RetryOptions, toRetry } from "./Retry.ts"
+import { atLeast, durations, onlyKnown, type Time, toDuration } from "./Time.ts"
 
 /** Which model answers. */
 export interface LlmOptions {
@@ -27,17 +27,6 @@ export interface SandboxOptions {
   readonly maxSessions?: number | undefined
 }
 
-/** When to try again. Defaults and meanings are those of `Retry.Options`. */
-export interface RetryOptions {
-  readonly retries?: number | undefined
-  readonly base?: Time | undefined
-  readonly factor?: number | undefined
-  readonly maxDelay?: Time | undefined
-  readonly jitter?: Retry.Jitter | undefined
-  readonly maxRetryAfter?: Time | undefined
-  readonly resend?: "safe" | "always" | undefined
-}
-
 /** How long to wait. Defaults and meanings are those of `Timeout.Options`. */
 export interface TimeoutOptions {
   readonly connect?: Time | undefined
@@ -58,6 +47,10 @@ export interface ClientOptions {
   readonly maxConcurrency?: number | undefined
   /** Calls that may wait for a slot. Default: 100 000. */
   readonly maxQueue?: number | undefined
+  /** The longest wait for a slot; then the call rejects with `Shed`. Default: none, the call's own time decides. */
+  readonly maxWait?: Time | undefined
+  /** Where retries, refusals, killed sandboxes and the closing are written. Default: nowhere. */
+  readonly logger?: Logger | undefined
 }
 
 /** What every method takes. */
@@ -68,31 +61,18 @@ export interface CallOptions {
   readonly timeout?: Time | undefined
 }
 
-type Times = Readonly<Record<string, Time | undefined>>
-
-const durations = (options: Times, names: ReadonlyArray<string>, where: string): Record<string, Duration.Duration> => {
-  const read: Record<string, Duration.Duration> = {}
-  for (const name of names) {
-    const time = options[name]
-    if (time !== undefined) read[name] = toDuration(time, `${where}.${name}`)
-  }
-  return read
+/** What `client.with` gives to each call that does not say otherwise. */
+export interface CallDefaults extends CallOptions {
+  /** Extra headers of each request to a model; a call's own are added to them. */
+  readonly headers?: Readonly<Record<string, string>> | undefined
 }
 
-const atLeast = (value: number | undefined, least: number, option: string): void => {
-  if (value === undefined || (value >= least && !Number.isNaN(value))) return
-  throw new TypeError(`${option}: ${value} is not a number of at least ${least}`)
-}
+const timeouts = ["connect", "attempt", "firstContent", "idleContent", "total"]
 
-const toRetry = (options: RetryOptions): Retry.Options => {
-  const { base, maxDelay, maxRetryAfter, ...rest } = options
-  atLeast(rest.retries, 0, "retry.retries")
-  atLeast(rest.factor, 1, "retry.factor")
-  return { ...rest, ...durations({ base, maxDelay, maxRetryAfter }, ["base", "maxDelay", "maxRetryAfter"], "retry") }
+const toTimeout = (options: TimeoutOptions): Timeout.Options => {
+  onlyKnown(options, timeouts, "timeout")
+  return durations({ ...options }, timeouts, "timeout")
 }
-
-const toTimeout = (options: TimeoutOptions): Timeout.Options =>
-  durations({ ...options }, ["connect", "attempt", "firstContent", "idleContent", "total"], "timeout")
 
 const isHttpUrl = (text: string): boolean => URL.canParse(text) && /^https?:$/.test(new URL(text).protocol)
 
@@ -115,10 +95,12 @@ export const checkLlm = (options: LlmOptions): LlmOptions => {
 export const toPolicy = (options: ClientOptions): Policy.Policy => {
   atLeast(options.maxConcurrency, 1, "maxConcurrency")
   atLeast(options.maxQueue, 0, "maxQueue")
+  const { logger, maxConcurrency, maxQueue, maxWait } = options
   return Policy.make({
-    retry: toRetry(options.retry ?? {}),
+    retry: toRetry(options.retry ?? {}, logger !== undefined),
     timeout: toTimeout(options.timeout ?? {}),
-    maxConcurrency: options.maxConcurrency,
-    maxQueue: options.maxQueue
+    maxConcurrency,
+    maxQueue,
+    maxWait: maxWait === undefined ? undefined : toDuration(maxWait, "maxWait")
   })
 }

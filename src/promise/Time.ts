@@ -1,4 +1,4 @@
-/** How plain programs say how long: milliseconds, `"10 seconds"` or `"10s"`. */
+/** How plain programs say how long and how many: milliseconds, `"10 seconds"` or `"10s"`; and what is said wrong. */
 import * as Duration from "effect/Duration"
 import * as Option from "effect/Option"
 
@@ -25,3 +25,31 @@ export const toDuration = (time: Time, option: string): Duration.Duration => {
 
 const isInput = (time: unknown): time is Duration.Input =>
   (typeof time === "number" && !Number.isNaN(time)) || (typeof time === "string" && /^(?:\d|Infinity$)/.test(time))
+
+/** Reads the times among `options` that are given, by their names. */
+export const durations = (
+  options: Readonly<Record<string, Time | undefined>>,
+  names: ReadonlyArray<string>,
+  where: string
+): Record<string, Duration.Duration> => {
+  const read: Record<string, Duration.Duration> = {}
+  for (const name of names) {
+    const time = options[name]
+    if (time !== undefined) read[name] = toDuration(time, `${where}.${name}`)
+  }
+  return read
+}
+
+/** Refuses a number that is none, or is too small. */
+export const atLeast = (value: unknown, least: number, option: string): void => {
+  if (value === undefined || (typeof value === "number" && value >= least)) return
+  throw new TypeError(`${option}: ${JSON.stringify(value) ?? typeof value} is not a number of at least ${least}`)
+}
+
+/** Refuses an option that does not exist: a misspelt one would be left out in silence. */
+export const onlyKnown = (options: object, names: ReadonlyArray<string>, where: string): void => {
+  for (const name of Object.keys(options)) {
+    if (names.includes(name)) continue
+    throw new TypeError(`${where}.${name}: there is no such option; there are ${names.join(", ")}`)
+  }
+}

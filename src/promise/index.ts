@@ -6,9 +6,13 @@ export {
   type GenerateOptions,
   type Input,
   type MapOptions,
-  type Settled
+  type Settled,
+  type Derived
 } from "./Client.ts"
 export * from "./Errors.ts"
-export type { CallOptions, ClientOptions, LlmOptions, RetryOptions, SandboxOptions, TimeoutOptions } from "./Options.ts"
+export type { Logger, LogFields, PlainLogger } from "./Logger.ts"
+export type { CallDefaults, CallOptions, ClientOptions, LlmOptions, SandboxOptions, TimeoutOptions } from "./Options.ts"
+export type { Classified, RetryEvent, RetryOptions } from "./Retry.ts"
 export type { Execution, ExecutionEvent, RunOptions, Session, SessionOptions } from "./Session.ts"
+export { type ClosedBySignal, closeOnSignals, type SignalOptions } from "./Shutdown.ts"
 export type { Time } from "./Time.ts"

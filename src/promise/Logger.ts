@@ -1,0 +1,147 @@
+/**
+ * What a client says while it works: retries, refusals, killed sandboxes, its closing. Never a prompt, an answer, code, a
+ * key or a provider's text.
+ */
+import * as Cause from "effect/Cause"
+import * as Context from "effect/Context"
+import * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import * as Layer from "effect/Layer"
+import * as EffectLogger from "effect/Logger"
+import * as References from "effect/References"
+import * as Stream from "effect/Stream"
+import { Llm } from "../llm/Llm.ts"
+import type { LlmError } from "../llm/LlmError.ts"
+import { isPolicyError } from "../policy/PolicyError.ts"
+import type { RetryEvent } from "../policy/Retry.ts"
+import { type Execution, Sandbox, type Session } from "../sandbox/Sandbox.ts"
+import type { SandboxError } from "../sandbox/SandboxError.ts"
+
+/** What a line is about, in plain values: `event` names the kind. */
+export type LogFields = Readonly<Record<string, unknown>>
+
+/** Where lines go: `console`, winston, or anything with these four methods. */
+export interface PlainLogger {
+  readonly debug: (message: string, fields: LogFields) => void
+  readonly info: (message: string, fields: LogFields) => void
+  readonly warn: (message: string, fields: LogFields) => void
+  readonly error: (message: string, fields: LogFields) => void
+}
+
+/** A plain logger, or a Logger of Effect. */
+export type Logger = PlainLogger | EffectLogger.Logger<unknown, unknown>
+
+const methods = ["debug", "info", "warn", "error"] as const
+
+/** What the types promise, checked for programs without types. Throws a `TypeError` that names what is missing. */
+export const checkLogger = (logger: Logger | undefined): Logger | undefined => {
+  if (logger === undefined || EffectLogger.isLogger(logger)) return logger
+  for (const method of methods) {
+    if (typeof logger === "object" && logger !== null && typeof logger[method] === "function") continue
+    throw new TypeError(`logger.${method}: there is no such method; give console, or an object with ${methods.join()}`)
+  }
+  return logger
+}
+
+const methodOf = (level: string): (typeof methods)[number] =>
+  level === "Fatal" || level === "Error" ? "error" : level === "Warn" ? "warn" : level === "Info" ? "info" : "debug"
+
+const isFields = (part: unknown): part is LogFields => typeof part === "object" && part !== null
+
+/** A Logger of Effect that writes into a plain one: texts become the message, records and annotations the fields. */
+const fromPlain = (plain: PlainLogger): EffectLogger.Logger<unknown, void> =>
+  EffectLogger.make(({ cause, fiber, logLevel, message }) => {
+    const parts: ReadonlyArray<unknown> = Array.isArray(message) ? message : [message]
+    const text = parts.filter((part) => !isFields(part)).join(" ")
+    const fields = Object.assign({}, fiber.getRef(References.CurrentLogAnnotations), ...parts.filter(isFields))
+    if (cause.reasons.length > 0) fields.cause = Cause.pretty(cause)
+    try {
+      plain[methodOf(logLevel)](text, fields)
+    } catch {
+      // A logger that fails must not fail the call that it is told of.
+    }
+  })
+
+/** Sends what is logged below to this logger, from `debug` on: the logger itself knows what to leave out. */
+export const toLayer = (logger: Logger): Layer.Layer<never> =>
+  Layer.merge(
+    EffectLogger.layer([EffectLogger.isLogger(logger) ? logger : fromPlain(logger)]),
+    Layer.succeed(References.MinimumLogLevel, "Debug")
+  )
+
+/** The tag that names a failure; its message may hold what a provider repeats of a prompt. */
+const reasonOf = (error: unknown): string => {
+  if (typeof error !== "object" || error === null) return "result"
+  if ("reason" in error) return reasonOf(error.reason)
+  return "_tag" in error && typeof error._tag === "string" ? error._tag : error instanceof Error ? error.name : "result"
+}
+
+/** Says that a call is tried again. */
+export const retrying = (event: RetryEvent): Effect.Effect<void> => {
+  const { cause, error, key, retry } = event
+  const reason = reasonOf(error)
+  const waitMs = Math.round(Duration.toMillis(event.wait))
+  const fields = { event: "retry", key, retry, waitMs, cause, reason }
+  return Effect.logWarning(`retry ${retry} of ${key} in ${waitMs} ms: ${reason}`, fields)
+}
+
+/** Says that the client has closed. */
+export const closed = (report: { readonly finished: number; readonly interrupted: number }): Effect.Effect<void> => {
+  const { finished, interrupted } = report
+  const fields = { event: "closed", finished, interrupted }
+  return Effect.logInfo(`closed: ${finished} finished, ${interrupted} interrupted`, fields)
+}
+
+/** Says how a call failed: a refusal loudly, since nobody below has seen the call; the caller has the error itself. */
+const failed = (method: string, error: LlmError | SandboxError): Effect.Effect<void> => {
+  const reason = reasonOf(error)
+  if (isPolicyError(error.reason)) {
+    return Effect.logWarning(`${method} was refused: ${reason}`, { event: "refused", method, reason })
+  }
+  return Effect.logDebug(`${method} failed: ${reason}`, { event: "failed", method, reason })
+}
+
+/** The same `Llm`, which says how its calls fail. */
+export const ofLlm = <E>(layer: Layer.Layer<Llm, E>): Layer.Layer<Llm, E> =>
+  Layer.flatMap(layer, (context) => {
+    const { generateText, streamText } = Context.get(context, Llm)
+    return Layer.succeed(Llm, {
+      generateText: (request) => Effect.tapError(generateText(request), (error) => failed("generateText", error)),
+      streamText: (request) => Stream.tapError(streamText(request), (error) => failed("streamText", error))
+    })
+  })
+
+const ended = (session: string, execution: Execution): Effect.Effect<void> => {
+  const { durationMillis: durationMs, outcome, sessionState } = execution
+  if (outcome !== "timedOut" && sessionState === "kept") return Effect.void
+  const what = sessionState === "lost" ? "was killed" : "was stopped"
+  const fields = { event: "sandboxKilled", session, outcome, sessionState, durationMs }
+  return Effect.logWarning(`the run in session ${session} ${what}: ${outcome}`, fields)
+}
+
+const ofSession = (session: Session): Session => ({
+  ...session,
+  runCode: (code, options) =>
+    session.runCode(code, options).pipe(
+      Effect.tap((execution) => ended(session.id, execution)),
+      Effect.tapError((error) => failed("runCode", error))
+    ),
+  streamCode: (code, options) =>
+    session.streamCode(code, options).pipe(
+      Stream.tap((event) => (event.type === "done" ? ended(session.id, event.execution) : Effect.void)),
+      Stream.tapError((error) => failed("streamCode", error))
+    )
+})
+
+/** The same `Sandbox`, which says when it stops or kills a run, and how its calls fail. */
+export const ofSandbox = <E>(layer: Layer.Layer<Sandbox, E>): Layer.Layer<Sandbox, E> =>
+  Layer.flatMap(layer, (context) => {
+    const { create } = Context.get(context, Sandbox)
+    return Layer.succeed(Sandbox, {
+      create: (options) =>
+        create(options).pipe(
+          Effect.map(ofSession),
+          Effect.tapError((error) => failed("createSession", error))
+        )
+    })
+  })

@@ -1,0 +1,29 @@
+/** A client with defaults of its own for each call. */
+import type { Derived } from "../Client.ts"
+import type { CallDefaults } from "../Options.ts"
+
+/** What a call says, over the defaults of its client; `undefined` says nothing. */
+const over = <O extends object>(defaults: object, options: O | undefined): O => {
+  const said = Object.entries(options ?? {}).filter(([, value]) => value !== undefined)
+  return Object.assign({}, options, defaults, Object.fromEntries(said))
+}
+
+/** The same where there are headers: those of both are sent. */
+const overBoth = <O extends CallDefaults>(defaults: CallDefaults, options: O | undefined): O => {
+  const { headers } = defaults
+  if (headers === undefined || options?.headers === undefined) return over(defaults, options)
+  return { ...over(defaults, options), headers: { ...headers, ...options.headers } }
+}
+
+/** The methods of `client`, given these defaults. */
+export const derive = (client: Derived, defaults: CallDefaults): Derived => {
+  const { signal, timeout } = defaults
+  return {
+    generateText: (input, options) => client.generateText(input, overBoth(defaults, options)),
+    streamText: (input, options) => client.streamText(input, overBoth(defaults, options)),
+    createSession: (options) => client.createSession(over({ signal, timeout }, options)),
+    executeCode: (code, language, options) => client.executeCode(code, language, over({ signal, timeout }, options)),
+    map: (items, f, options) => client.map(items, f, over({ signal }, options)),
+    with: (further) => client.with(overBoth(defaults, further))
+  }
+}
