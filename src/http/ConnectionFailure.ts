@@ -35,6 +35,18 @@ export class BodyTooLarge
   }
 }
 
+/** No byte of a streamed body came for the `idleContent` time, while somebody waited for it. */
+export class BodyStalled
+  extends Data.TaggedError("BodyStalled")<{ readonly timeoutMillis: number }>
+  implements Retryable
+{
+  readonly isRetryable = false
+  readonly phase = "answered"
+  override get message(): string {
+    return `no byte of the body for ${this.timeoutMillis} ms; raise \`idleContent\` for a feed that is silent for longer`
+  }
+}
+
 // Codes of Node's system errors and of undici 8 (docs/api/Errors.md).
 const descriptions: Readonly<Record<string, string>> = {
   ECONNREFUSED: "connection refused",

@@ -3,9 +3,12 @@
  *
  * The last answer is returned as it is, also when it is a 503, as the stock client does. What the policy itself refuses
  * is a `TransportError` whose cause is the `PolicyError`: `refusal` reads it. Do not put `retryTransient` above it: two
- * loops multiply. `attempt` and `total` bound the time until the headers; reading the body is the program's own, under
- * `Effect.timeout` or `Deadline.within`. Under the send of another policy (a provider's layer) it sends exactly once.
+ * loops multiply. Under the send of another policy (a provider's layer) it sends exactly once.
+ *
+ * The loop ends at the headers; reading the body is not tried again, and is bounded all the same: read whole, by what is
+ * left of `attempt`; as a stream, by `idleContent` between two pieces; both by `total` and by `MaxBodySize`.
  */
+import * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
 import * as HttpClient from "effect/http/HttpClient"
 import { HttpClientError, isHttpClientError, TransportError } from "effect/http/HttpClientError"
@@ -13,13 +16,17 @@ import type { HttpClientRequest } from "effect/http/HttpClientRequest"
 import { type HttpClientResponse, TypeId as HttpClientResponseTypeId } from "effect/http/HttpClientResponse"
 import * as Layer from "effect/Layer"
 import type { Duration } from "effect/Duration"
+import type * as Fiber from "effect/Fiber"
+import * as Deadline from "../policy/Deadline.ts"
 import { isPolicyError, type PolicyError } from "../policy/PolicyError.ts"
 import * as Policy from "../policy/Policy.ts"
 import type { Safety } from "../policy/Retry.ts"
 import { classify as classifyOther, type Phase, type Retryable } from "../policy/Retryable.ts"
 import { connectionFailure } from "./ConnectionFailure.ts"
+import { type Bounds, BoundedResponse } from "./internal/bounded.ts"
 import { discard } from "./internal/source.ts"
 import * as RetryAfter from "./RetryAfter.ts"
+import * as SecretHeaders from "./SecretHeaders.ts"
 
 /** A response that the loop may try again. It never leaves this module: the last one is given back as a response. */
 class Unwanted implements Retryable {
@@ -77,18 +84,35 @@ const onDiscard = (unwanted: unknown): void => {
 const isResponse = (u: unknown): u is HttpClientResponse =>
   typeof u === "object" && u !== null && HttpClientResponseTypeId in u
 
+/** The times that bound the body of an attempt that begins now. */
+const boundsOf = (fiber: Fiber.Fiber<unknown, unknown>, policy: Policy.Policy, key: string): Bounds => {
+  const clock = fiber.getRef(Clock.Clock)
+  const override = fiber.getRef(Policy.Override)
+  const { timeout } = override === undefined ? policy : Policy.merge(policy, override)
+  return { clock, key, timeout, startedAt: clock.currentTimeMillisUnsafe(), deadlineAt: fiber.getRef(Deadline.Current) }
+}
+
 /** The client `self` under an open policy. */
 export const wrap = (self: HttpClient.HttpClient, held: Policy.Held): HttpClient.HttpClient => {
-  const once = (request: HttpClientRequest): Effect.Effect<HttpClientResponse, HttpClientError | Unwanted> =>
-    Effect.flatMap(self.postprocess(Effect.succeed(request)), (response) =>
-      transient.has(response.status) || (response.status >= 400 && response.headers["x-should-retry"] === "true")
-        ? Effect.flatMap(RetryAfter.read(response), (hint) => Effect.fail(new Unwanted(response, hint)))
-        : Effect.succeed(response)
-    )
+  const once = (
+    request: HttpClientRequest,
+    key: string
+  ): Effect.Effect<HttpClientResponse, HttpClientError | Unwanted> =>
+    Effect.withFiber((fiber) => {
+      const bounds = boundsOf(fiber, held.policy, key)
+      return Effect.flatMap(self.postprocess(Effect.succeed(request)), (original) => {
+        const response = new BoundedResponse(original, bounds)
+        return transient.has(response.status) ||
+          (response.status >= 400 && response.headers["x-should-retry"] === "true")
+          ? Effect.flatMap(RetryAfter.read(response), (hint) => Effect.fail(new Unwanted(response, hint)))
+          : Effect.succeed(response)
+      })
+    })
   const many = (request: HttpClientRequest): Effect.Effect<HttpClientResponse, HttpClientError> => {
-    const call = { key: keyOf(request.url), safety: safetyOf(request), classify, onDiscard }
+    const key = keyOf(request.url)
+    const call = { key, safety: safetyOf(request), classify, onDiscard }
     return Effect.catch(
-      held.apply(call)(once(request)),
+      held.apply(call)(once(request, key)),
       (error): Effect.Effect<HttpClientResponse, HttpClientError> => {
         if (error instanceof Unwanted) return Effect.succeed(error.response)
         if (!isPolicyError(error)) return Effect.fail(error)
@@ -112,10 +136,13 @@ export const wrap = (self: HttpClient.HttpClient, held: Policy.Held): HttpClient
 export const layer = (
   policy: Policy.Policy = Policy.defaults
 ): Layer.Layer<HttpClient.HttpClient, never, HttpClient.HttpClient> =>
-  Layer.effect(
-    HttpClient.HttpClient,
-    Effect.gen(function* () {
-      const below = yield* HttpClient.HttpClient
-      return wrap(below, yield* Policy.open(policy))
-    })
+  Layer.merge(
+    Layer.effect(
+      HttpClient.HttpClient,
+      Effect.gen(function* () {
+        const below = yield* HttpClient.HttpClient
+        return wrap(below, yield* Policy.open(policy))
+      })
+    ),
+    SecretHeaders.layer
   )

@@ -3,7 +3,6 @@
  * where the bytes come from (`Subscribe`).
  */
 import * as Cause from "effect/Cause"
-import * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
 import type * as Cookies from "effect/http/Cookies"
 import type * as Headers from "effect/http/Headers"
@@ -64,7 +63,7 @@ export abstract class PushedResponse extends Pipeable.Class implements HttpClien
   }
 
   /** Pushes the body to somebody who waits for all of it. */
-  protected subscribeWhole(sink: ByteSink, _clock: Clock.Clock): ByteSource {
+  protected subscribeWhole(sink: ByteSink): ByteSource {
     return this[Subscribe](sink)
   }
 
@@ -81,7 +80,7 @@ export abstract class PushedResponse extends Pipeable.Class implements HttpClien
         this.whole = taken.length <= limit ? Effect.succeed(taken) : this.tooLarge(limit)
         return this.whole
       }
-      return Effect.tap(this.collect(limit, fiber.getRef(Clock.Clock)), (bytes) =>
+      return Effect.tap(this.collect(limit), (bytes) =>
         Effect.sync(() => {
           this.whole = Effect.succeed(bytes)
         })
@@ -89,25 +88,22 @@ export abstract class PushedResponse extends Pipeable.Class implements HttpClien
     }))
   }
 
-  private collect(limit: number, clock: Clock.Clock): Effect.Effect<Uint8Array, HttpClientError> {
+  private collect(limit: number): Effect.Effect<Uint8Array, HttpClientError> {
     return Effect.callback<Uint8Array, HttpClientError>((resume) => {
       const chunks: Array<Uint8Array> = []
       let bytes = 0
       let source: ByteSource | undefined
-      source = this.subscribeWhole(
-        {
-          onBytes: (chunk) => {
-            bytes += chunk.length
-            if (bytes <= limit) return void chunks.push(chunk)
-            chunks.length = 0
-            source?.abort()
-            resume(this.tooLarge(limit))
-          },
-          onEnd: () => resume(Effect.succeed(joined(chunks, bytes))),
-          onError: (error) => resume(Effect.fail(error))
+      source = this.subscribeWhole({
+        onBytes: (chunk) => {
+          bytes += chunk.length
+          if (bytes <= limit) return void chunks.push(chunk)
+          chunks.length = 0
+          source?.abort()
+          resume(this.tooLarge(limit))
         },
-        clock
-      )
+        onEnd: () => resume(Effect.succeed(joined(chunks, bytes))),
+        onError: (error) => resume(Effect.fail(error))
+      })
       // What was pushed at once may have been too much already.
       if (bytes > limit) source.abort()
       return Effect.sync(() => source.abort())

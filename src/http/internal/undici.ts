@@ -86,10 +86,7 @@ export class Exchange implements Dispatcher.DispatchHandler, ByteSource {
     const target = {
       onBytes: (chunk: Buffer) => this.onBytes(chunk),
       onEnd: () => this.onEnd(),
-      onError: (cause: Error) => {
-        this.onResponseError(this.controller, cause)
-        this.controller?.abort(cause)
-      }
+      onError: (cause: Error) => this.cancel(cause)
     }
     this.decoder = new Decoder(make, target, () => this.controller?.resume())
     const { "content-encoding": _encoding, "content-length": _length, ...rest } = headers
@@ -131,6 +128,13 @@ export class Exchange implements Dispatcher.DispatchHandler, ByteSource {
     const { description } = failure
     this.error = new HttpClientError({ reason: new DecodeError({ request, response, cause: failure, description }) })
     this.sink?.onError(this.error)
+  }
+
+  /** Ends it from this side, telling whoever waits. */
+  cancel(cause: Error): void {
+    this.onResponseError(this.controller, cause)
+    this.isAborted = true
+    this.controller?.abort(cause)
   }
 
   private notAnswered(cause: Error): EncodeError | TransportError {

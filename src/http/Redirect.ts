@@ -1,0 +1,69 @@
+/**
+ * Redirects that keep secrets: Effect's `followRedirects`, which drops three headers on another origin, and here every
+ * header that carries a credential (`SecretHeaders`). Once a call has left its origin it never gets them back, so that
+ * nobody can send it back with a path of their own.
+ */
+import * as Effect from "effect/Effect"
+import type * as Cookies from "effect/http/Cookies"
+import * as HttpClient from "effect/http/HttpClient"
+import type { HttpClientError } from "effect/http/HttpClientError"
+import type { HttpClientRequest } from "effect/http/HttpClientRequest"
+import type { HttpClientResponse } from "effect/http/HttpClientResponse"
+import type * as Ref from "effect/Ref"
+import { discard } from "./internal/source.ts"
+import * as SecretHeaders from "./SecretHeaders.ts"
+
+export interface Options {
+  /** Redirects of one call; the one after the last is returned as it is. Default: 10, as Effect's own. */
+  readonly max?: number | undefined
+  /**
+   * Keeps cookies for this client, from hop to hop and from call to call; each is sent where it belongs.
+   * Default: none. Not for a client that calls in the name of several users.
+   */
+  readonly cookies?: Ref.Ref<ReadonlyArray<Cookies.Cookie>> | undefined
+}
+
+/** One call on its way from hop to hop. */
+interface Journey {
+  readonly origin: string
+  hasLeft: boolean
+  /** The redirect that is followed by the next hop: its body is nobody's. */
+  last: HttpClientResponse | undefined
+}
+
+const originOf = (url: string): string => (URL.canParse(url) ? new URL(url).origin : url)
+
+const isRedirect = ({ headers, status }: HttpClientResponse): boolean =>
+  status >= 300 && status < 400 && headers["location"] !== undefined
+
+/** The client `self`, following redirects. Over `fetch`, which follows them itself, ask for `redirect: "manual"`. */
+export const follow =
+  (options: Options = {}) =>
+  (self: HttpClient.HttpClient): HttpClient.HttpClient => {
+    const { cookies, max = 10 } = options
+    // One hop: without the requests' preparation, which the first one has had, and with a jar that each hop opens.
+    const bare = HttpClient.makeWith<HttpClientError, never, HttpClientError, never>(self.postprocess, Effect.succeed)
+    const hop = cookies === undefined ? bare : HttpClient.withCookiesRef(bare, cookies)
+    const step = (journey: Journey, request: HttpClientRequest): Effect.Effect<HttpClientResponse, HttpClientError> => {
+      if (journey.last !== undefined) discard(journey.last)
+      journey.last = undefined
+      journey.hasLeft ||= originOf(request.url) !== journey.origin
+      const sent = journey.hasLeft ? Effect.flatMap(SecretHeaders.remove(request), hop.execute) : hop.execute(request)
+      return Effect.tap(sent, (response) =>
+        Effect.sync(() => {
+          if (isRedirect(response)) journey.last = response
+        })
+      )
+    }
+    return HttpClient.makeWith<HttpClientError, never, HttpClientError, never>(
+      Effect.flatMap((request) => {
+        const journey: Journey = { origin: originOf(request.url), hasLeft: false, last: undefined }
+        const hops = HttpClient.makeWith<HttpClientError, never, HttpClientError, never>(
+          Effect.flatMap((request) => step(journey, request)),
+          Effect.succeed
+        )
+        return HttpClient.followRedirects(hops, max).execute(request)
+      }),
+      self.preprocess
+    )
+  }
