@@ -5,7 +5,7 @@ import { FetchHttpClient, HttpClient } from "effect/http"
 import { Otlp } from "effect/observability"
 import { TestClock } from "effect/testing"
 import { Llm, OpenAiLlm } from "holdfast/llm"
-import { Policy, Telemetry } from "holdfast/policy"
+import { Policy, Tracing } from "holdfast/policy"
 import { TestHttpClient } from "holdfast/testing"
 import * as http from "node:http"
 
@@ -193,7 +193,7 @@ describe("OpenAiLlm's telemetry", () => {
       const { spans } = yield* program.pipe(
         Effect.provide(model(() => Effect.succeed(answer()))),
         traced,
-        Effect.provideService(Telemetry.RecordContent, true)
+        Effect.provideService(Tracing.RecordContent, true)
       )
       assert.deepStrictEqual(
         ["gen_ai.input.messages", "gen_ai.output.messages"].map((name) => spans[0]?.attributes.get(name)),

@@ -10,7 +10,9 @@ import * as Exit from "effect/Exit"
 import * as Metric from "effect/Metric"
 import * as Option from "effect/Option"
 import type * as Tracer from "effect/Tracer"
-import * as Telemetry from "../../policy/Telemetry.ts"
+import { boundariesSeconds } from "../../policy/internal/metrics.ts"
+import * as Spans from "../../policy/internal/spans.ts"
+import { RecordContent } from "../../policy/Tracing.ts"
 import type { FinishReason, Request } from "../Llm.ts"
 import type { Usage } from "../Usage.ts"
 
@@ -50,7 +52,7 @@ const finishReasons: Readonly<Record<FinishReason, string>> = {
 /** The bounds that the conventions give for tokens. */
 const boundariesTokens: ReadonlyArray<number> = Array.from({ length: 14 }, (_, power) => 4 ** power)
 
-const durationBoundaries = { boundaries: Telemetry.boundariesSeconds }
+const durationBoundaries = { boundaries: boundariesSeconds }
 
 type Labels = Readonly<Record<string, string>>
 
@@ -134,8 +136,8 @@ export class Meter {
     isStream: boolean
   ): Operation {
     const series = this.seriesOf(name, model)
-    if (!Telemetry.isTraced(context)) return new Operation(context, series, undefined)
-    const span = Telemetry.startSpan(context, `${name} ${model}`, { kind: "client" })
+    if (!Spans.isTraced(context)) return new Operation(context, series, undefined)
+    const span = Spans.startSpan(context, `${name} ${model}`, { kind: "client" })
     span.attribute("gen_ai.operation.name", name)
     span.attribute("gen_ai.provider.name", this.provider)
     span.attribute("gen_ai.request.model", model)
@@ -144,7 +146,7 @@ export class Meter {
       span.attribute("server.port", this.port)
     }
     if (isStream) span.attribute("gen_ai.request.stream", true)
-    describe(span, asked, Context.get(context, Telemetry.RecordContent))
+    describe(span, asked, Context.get(context, RecordContent))
     return new Operation(context, series, span)
   }
 }
@@ -193,7 +195,7 @@ export class Operation {
   under<A, E, R>(self: Effect.Effect<A, E, R>): Effect.Effect<A, E, R> {
     const { span } = this
     if (span === undefined) return self
-    return Effect.updateContext(self, (context: Context.Context<R>) => Telemetry.under(context, span))
+    return Effect.updateContext(self, (context: Context.Context<R>) => Spans.under(context, span))
   }
 
   /** Runs the whole call, which ends with the effect. `text` reads what the model said, for where content is recorded. */
@@ -229,12 +231,12 @@ export class Operation {
     if (finish !== undefined) span.attribute("gen_ai.response.finish_reasons", [finish])
     if (requestId !== undefined) span.attribute("holdfast.request.id", requestId)
     this.tell(span, usage)
-    if (text !== undefined && Context.get(this.context, Telemetry.RecordContent)) {
+    if (text !== undefined && Context.get(this.context, RecordContent)) {
       const parts = [{ type: "text", content: text }]
       const output = [{ role: "assistant", parts, finish_reason: finish }]
       span.attribute("gen_ai.output.messages", JSON.stringify(output))
     }
-    Telemetry.endWith(this.context, span, "ok")
+    Spans.endWith(this.context, span, "ok")
   }
 
   /** `tag` is the tag of the error's reason; `usage` what was used until then, where that is known. */
@@ -244,13 +246,13 @@ export class Operation {
     const { span } = this
     if (span === undefined) return
     if (usage !== undefined) this.tell(span, usage)
-    Telemetry.endWith(this.context, span, tag, error === undefined ? undefined : Exit.fail(error))
+    Spans.endWith(this.context, span, tag, error === undefined ? undefined : Exit.fail(error))
   }
 
   /** The caller went away. */
   interrupted(): void {
     if (this.end("interrupted") && this.span !== undefined) {
-      Telemetry.endWith(this.context, this.span, "interrupted")
+      Spans.endWith(this.context, this.span, "interrupted")
     }
   }
 
