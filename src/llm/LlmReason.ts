@@ -58,6 +58,8 @@ export class QuotaExhausted
 {
   readonly isRetryable = false
   readonly phase = "rejected"
+  /** Another account may have some. */
+  readonly fallback = "next"
   override get message(): string {
     return `the account's quota is used up (${this.description}); check its plan and billing`
   }
@@ -107,6 +109,8 @@ export class ContextLengthExceeded
 {
   readonly isRetryable = false
   readonly phase = "rejected"
+  /** Another model may read more. */
+  readonly fallback = "longer"
   override get message(): string {
     return `the messages are too long for the model (${this.description}); shorten them or ask a model that reads more`
   }
@@ -142,6 +146,8 @@ export class ServerError
     return this.retryable !== false
   }
   readonly phase = "maybeSent"
+  /** What one provider does not want to see again, another may serve. */
+  readonly fallback = "next"
   override get message(): string {
     return `the provider failed with status ${this.status} (${this.description}); try later`
   }

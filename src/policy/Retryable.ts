@@ -27,6 +27,11 @@ export interface Retryable {
   readonly isThrottle?: boolean | undefined
   /** The send timed out; a `costly` call is re-sent once at most after it. Default: `false`. */
   readonly isTimeout?: boolean | undefined
+  /**
+   * Who else may serve the call: anybody (`"next"`), only who takes longer inputs (`"longer"`), or nobody. Default:
+   * `"next"` for what is retryable or a throttle, else `"none"`: a wrong request is wrong everywhere.
+   */
+  readonly fallback?: "next" | "longer" | "none" | undefined
 }
 
 /** An error of an unknown kind: never retried. */
