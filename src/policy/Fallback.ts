@@ -1,0 +1,218 @@
+/**
+ * The next alternative, by the reason of the failure, and a memory of who asked to be left alone.
+ *
+ * What may pass elsewhere (overload, throttle, quota, no connection, an open circuit) goes to the next one, an input that
+ * is too long to one that takes longer inputs, everything else nowhere.
+ */
+import * as Cause from "effect/Cause"
+import * as Clock from "effect/Clock"
+import * as Context from "effect/Context"
+import * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
+import * as Result from "effect/Result"
+import * as Stream from "effect/Stream"
+import * as Deadline from "./Deadline.ts"
+import { CoolDowns } from "./internal/coolDowns.ts"
+import { opened } from "./internal/opened.ts"
+import { CircuitOpen, DeadlineExceeded, Shed } from "./PolicyError.ts"
+import type { Safety } from "./Retry.ts"
+import { classify as classifyError, type Retryable } from "./Retryable.ts"
+
+/** One of several that can do the same. */
+export interface Alternative {
+  /** Whose cool-down is remembered: different for each alternative. */
+  readonly name: string
+  /** Whether it takes inputs that are too long for the others. Default: `false`. */
+  readonly longer?: boolean | undefined
+  /** Which failures of those before it it serves. Default: by what the failure says of itself (`Retryable.fallback`). */
+  readonly when?: ((error: unknown) => boolean) | undefined
+  /** Until when it is left alone for another reason: `() => circuit.openUntilUnsafe(key)`. */
+  readonly openUntil?: (() => number | undefined) | undefined
+}
+
+/** What `onFallback` is told before a call moves on. */
+export interface FallbackEvent {
+  readonly from: string
+  readonly to: string
+  readonly error: unknown
+}
+
+export interface Settings {
+  /** Reads an error of a foreign kind. Default: the error's own members. */
+  readonly classify?: ((error: unknown) => Retryable) | undefined
+  /**
+   * How long an alternative is skipped that refused for good without a time (its quota is used up). Default:
+   * `"1 minute"`, so that it costs one request a minute.
+   */
+  readonly coolDown?: Duration.Input | undefined
+  /** The longest time that a server's `retryAfter` makes it skipped. Default: `"1 hour"`: a wrong header ends. */
+  readonly maxCoolDown?: Duration.Input | undefined
+  /** What a second send can do; an `unsafe` call moves on only when the first was not done. Default: `"idempotent"`. */
+  readonly safety?: Safety | undefined
+  /** Runs before a call moves on. Its failure is not possible; its time counts. */
+  readonly onFallback?: ((event: FallbackEvent) => Effect.Effect<void>) | undefined
+}
+
+export interface Options<T extends Alternative> extends Settings {
+  /** In order of preference; the first is the primary. */
+  readonly alternatives: readonly [T, ...ReadonlyArray<T>]
+}
+
+export interface Fallback<T extends Alternative> {
+  /**
+   * Runs the first alternative that is not cooling down, and after a failure the next one that serves it. When all of them
+   * are cooling down, the one that comes back first is asked now: a call is never refused by memory alone. The last
+   * failure is the result.
+   */
+  readonly use: <A, E, R>(run: (alternative: T) => Effect.Effect<A, E, R>) => Effect.Effect<A, E, R>
+  /** The same for streams, which move on only while nothing was emitted. */
+  readonly useStream: <A, E, R>(run: (alternative: T) => Stream.Stream<A, E, R>) => Stream.Stream<A, E, R>
+  /** Until when an alternative is skipped, milliseconds since the epoch. `undefined` when it is not. */
+  readonly coolUntilUnsafe: (name: string, nowMillis: number) => number | undefined
+}
+
+/**
+ * Whether a further alternative would serve this failure now. Provided around each alternative; a retry loop that reads
+ * `true` does not sleep a wait that the server asked for. Default: `undefined`, there is no fallback around.
+ */
+export const Open: Context.Reference<((error: unknown) => boolean) | undefined> = Context.Reference<
+  ((error: unknown) => boolean) | undefined
+>("holdfast/policy/Fallback/Open", { defaultValue: () => undefined })
+
+/** One call on its way through the alternatives. */
+interface Way<T> {
+  readonly line: ReadonlyArray<T>
+  readonly clock: Clock.Clock
+  readonly deadlineAt: number
+  readonly outer: ((error: unknown) => boolean) | undefined
+}
+
+class OrderedFallback<T extends Alternative> implements Fallback<T> {
+  private readonly options: Options<T>
+  private readonly classify: (error: unknown) => Retryable
+  private readonly coolDownMillis: number
+  private readonly maxCoolDownMillis: number
+  private readonly coolDowns = new CoolDowns()
+
+  constructor(options: Options<T>) {
+    this.options = options
+    this.classify = options.classify ?? classifyError
+    this.coolDownMillis = Duration.toMillis(options.coolDown ?? "1 minute")
+    this.maxCoolDownMillis = Duration.toMillis(options.maxCoolDown ?? "1 hour")
+  }
+
+  use: Fallback<T>["use"] = (run) =>
+    Effect.withFiber((fiber) => {
+      const clock = fiber.getRef(Clock.Clock)
+      const line = this.lineAt(clock.currentTimeMillisUnsafe())
+      const way = { line, clock, deadlineAt: fiber.getRef(Deadline.Current), outer: fiber.getRef(Open) }
+      return this.from(way, 0, run)
+    })
+
+  useStream: Fallback<T>["useStream"] = (run) => Stream.unwrap(this.use((alternative) => opened(run(alternative))))
+
+  coolUntilUnsafe = (name: string, nowMillis: number): number | undefined => {
+    const alternative = this.options.alternatives.find((one) => one.name === name)
+    const until = alternative === undefined ? 0 : this.coolUntil(alternative, nowMillis)
+    return until > nowMillis ? until : undefined
+  }
+
+  private coolUntil(alternative: T, now: number): number {
+    return Math.max(this.coolDowns.until(alternative.name, now), alternative.openUntil?.() ?? 0)
+  }
+
+  /** Those that may be called now, or else the one that comes back first. */
+  private lineAt(now: number): ReadonlyArray<T> {
+    const { alternatives } = this.options
+    const ready = alternatives.filter((one) => this.coolUntil(one, now) <= now)
+    if (ready.length > 0) return ready
+    const soonest = (a: T, b: T): T => (this.coolUntil(b, now) < this.coolUntil(a, now) ? b : a)
+    return [alternatives.slice(1).reduce(soonest, alternatives[0])]
+  }
+
+  private from<A, E, R>(
+    way: Way<T>,
+    index: number,
+    run: (alternative: T) => Effect.Effect<A, E, R>
+  ): Effect.Effect<A, E, R> {
+    const alternative = way.line[index]
+    if (alternative === undefined) return Effect.die("unreachable: an index of the line")
+    const began = way.clock.currentTimeMillisUnsafe()
+    const isOpen = (error: unknown): boolean =>
+      this.nextOf(way, index, error) !== undefined || way.outer?.(error) === true
+    const served = Effect.onExitPrimitive(Effect.provideService(run(alternative), Open, isOpen), (exit) => {
+      if (Exit.isSuccess(exit)) this.coolDowns.served(alternative.name, began)
+      return undefined
+    })
+    return Effect.catchCause(served, (cause) => {
+      const error = Cause.findError(cause)
+      // A defect or an interruption is nobody's failure to serve.
+      if (Result.isFailure(error) || Cause.hasDies(cause) || Cause.hasInterrupts(cause)) return Effect.failCause(cause)
+      this.remember(alternative, error.success, way.clock.currentTimeMillisUnsafe())
+      const next = this.nextOf(way, index, error.success)
+      const to = next === undefined ? undefined : way.line[next]
+      if (next === undefined || to === undefined) return Effect.failCause(cause)
+      const onward = Effect.suspend(() => this.from(way, next, run))
+      const hook = this.options.onFallback
+      if (hook === undefined) return onward
+      return Effect.andThen(hook({ from: alternative.name, to: to.name, error: error.success }), onward)
+    })
+  }
+
+  /** Where in the line the call goes after this failure. */
+  private nextOf({ clock, deadlineAt, line }: Way<T>, index: number, error: unknown): number | undefined {
+    const now = clock.currentTimeMillisUnsafe()
+    if (now >= deadlineAt) return undefined
+    const { phase } = this.classify(error)
+    const isDone = phase !== "notSent" && phase !== "rejected"
+    if (this.options.safety === "unsafe" && isDone) return undefined
+    const move = this.moveOf(error)
+    const serves = ({ longer, when }: T): boolean =>
+      when === undefined ? move === "next" || (move === "longer" && longer === true) : when(error)
+    const found = line.findIndex((one, at) => at > index && serves(one) && this.coolUntil(one, now) <= now)
+    return found < 0 ? undefined : found
+  }
+
+  private moveOf(error: unknown): "next" | "longer" | "none" {
+    // Its own time, queue or circuit says no; another one has its own. A budget and a closing client are shared.
+    if (error instanceof CircuitOpen || error instanceof Shed || error instanceof DeadlineExceeded) return "next"
+    const { fallback, isRetryable, isThrottle } = this.classify(error)
+    return fallback ?? (isRetryable || isThrottle === true ? "next" : "none")
+  }
+
+  private remember({ name }: T, error: unknown, now: number): void {
+    const { fallback, isRetryable, phase, retryAfter } = this.classify(error)
+    if (retryAfter !== undefined) {
+      return this.coolDowns.begin(name, Math.min(this.maxCoolDownMillis, Duration.toMillis(retryAfter)), now)
+    }
+    const hasRefused = !isRetryable && phase === "rejected" && fallback === "next"
+    if (hasRefused) this.coolDowns.begin(name, this.coolDownMillis, now)
+  }
+}
+
+/** Alternatives with a memory of their own: make one and share it between the calls. */
+export const makeUnsafe = <T extends Alternative>(options: Options<T>): Fallback<T> => new OrderedFallback(options)
+
+/** Alternatives with a memory of their own: make one and share it between the calls. */
+export const make = <T extends Alternative>(options: Options<T>): Effect.Effect<Fallback<T>> =>
+  Effect.sync(() => makeUnsafe(options))
+
+/** An alternative that is an effect. */
+export interface Other<A, E, R> extends Alternative {
+  readonly run: Effect.Effect<A, E, R>
+}
+
+/**
+ * Runs the alternatives when an effect fails with what they serve. The memory lives as long as the result, so keep the
+ * whole effect in a constant. The effect itself is the alternative `"primary"`.
+ */
+export const fallback = <B, E2, R2>(
+  others: readonly [Other<B, E2, R2>, ...ReadonlyArray<Other<B, E2, R2>>],
+  settings: Settings = {}
+) => {
+  return <A, E, R>(self: Effect.Effect<A, E, R>): Effect.Effect<A | B, E | E2, R | R2> => {
+    const primary: Other<A | B, E | E2, R | R2> = { name: "primary", run: self }
+    return makeUnsafe({ ...settings, alternatives: [primary, ...others] }).use(({ run }) => run)
+  }
+}
