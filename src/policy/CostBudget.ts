@@ -9,6 +9,7 @@ import * as Cause from "effect/Cause"
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
+import * as Result from "effect/Result"
 import { BudgetExceeded } from "./PolicyError.ts"
 import { classify } from "./Retryable.ts"
 
@@ -51,7 +52,10 @@ type Unit =
   | {
       /** What is counted: a currency, e.g. `"USD"`. Default: `"tokens"`. */
       readonly unit: string
-      /** What a usage costs, in `unit`. Default: input and output tokens together. */
+      /**
+       * What a usage costs, in `unit`. One that throws or is no number refuses the send, or spends what was reserved.
+       * Default: input and output tokens together.
+       */
       readonly price: (usage: Usage) => number
     }
 
@@ -109,11 +113,18 @@ class Ledger implements CostBudget {
 
   reserveUnsafe = (key: string, estimate: Estimate): Reservation | BudgetExceeded => {
     const outputTokens = estimate.maxTokens ?? this.defaultMaxTokens
-    const wanted = this.price({ inputTokens: estimate.inputTokens, outputTokens })
+    const wanted = this.cost({ inputTokens: estimate.inputTokens, outputTokens })
     const used = this.spent + this.reserved
-    // A price that is no number refuses too: `NaN <= limit` is false.
     if (wanted >= 0 && used + wanted <= this.limit * tolerance) return this.open(wanted)
     return new BudgetExceeded({ key, budget: this.name, unit: this.unit, limit: this.limit, used, wanted })
+  }
+
+  /** `NaN` when nobody can say, which no limit allows. A send that is over must not fail for want of a price. */
+  private cost(usage: Usage): number {
+    return Result.getOrElse(
+      Result.try(() => this.price(usage)),
+      () => NaN
+    )
   }
 
   private open(amount: number): Reservation {
@@ -128,7 +139,7 @@ class Ledger implements CostBudget {
       // A usage that has no price was paid for all the same.
       this.spent += cost >= 0 ? cost : amount
     }
-    return { settle: (usage) => close(usage === undefined ? amount : this.price(usage)), refund: () => close(0) }
+    return { settle: (usage) => close(usage === undefined ? amount : this.cost(usage)), refund: () => close(0) }
   }
 }
 
@@ -156,6 +167,8 @@ export const reserveAll = (
   key: string,
   estimate: Estimate
 ): Reservation | BudgetExceeded => {
+  const [only] = budgets
+  if (only !== undefined && budgets.length === 1) return only.reserveUnsafe(key, estimate)
   const held: Array<Reservation> = []
   const all: Reservation = {
     settle: (usage) => held.forEach((one) => one.settle(usage)),
@@ -196,7 +209,14 @@ export const charge =
         if (budgets.length === 0) return restore(self)
         const reservation = reserveAll(budgets, options.key ?? "call", options.estimate)
         if (reservation instanceof BudgetExceeded) return Effect.fail(reservation)
-        return Effect.onExit(restore(self), (exit) => Effect.sync(() => settle(reservation, exit, options)))
+        let isBegun = false
+        const begun = Effect.suspend(() => {
+          isBegun = true
+          return self
+        })
+        return Effect.onExit(restore(begun), (exit) =>
+          Effect.sync(() => (isBegun ? settle(reservation, exit, options) : reservation.refund()))
+        )
       })
     )
 
@@ -225,6 +245,7 @@ export type TenantsOptions = Unit & {
   readonly limit: number | ((tenant: string) => number)
   /** What a tenant spent before, read when it is first asked for. Default: `0`. */
   readonly spent?: ((tenant: string) => number) | undefined
+  /** As for one budget. Default: `4096`. */
   readonly defaultMaxTokens?: number | undefined
   /**
    * Tenants that are remembered. Default: `100_000`, about 30 MB. None is dropped to make room, since money that was spent

@@ -95,14 +95,23 @@ describe("CostBudget", () => {
     assert.instanceOf(budget.reserveUnsafe("model", { inputTokens: 0, maxTokens: 1 }), PolicyError.BudgetExceeded)
   })
 
-  it("never reads a price that is no number as free", () => {
-    let isKnown = true
-    const budget = CostBudget.makeUnsafe({ limit: 1, unit: "USD", price: (used) => (isKnown ? price(used) : NaN) })
-    const reservation = reserve(budget, 0, 1_000_000)
-    isKnown = false
-    reservation.settle(usage(0, 5))
-    assert.strictEqual(budget.spent, 0.6)
-    assert.instanceOf(budget.reserveUnsafe("model", { inputTokens: 1, maxTokens: 1 }), PolicyError.BudgetExceeded)
+  it("never reads a price as free that is no number or throws", () => {
+    const unpriced = () => {
+      throw new Error("no price for this model")
+    }
+    for (const broken of [() => NaN, () => -1, unpriced]) {
+      let isKnown = true
+      const budget = CostBudget.makeUnsafe({
+        limit: 1,
+        unit: "USD",
+        price: (used) => (isKnown ? price(used) : broken())
+      })
+      const reservation = reserve(budget, 0, 1_000_000)
+      isKnown = false
+      reservation.settle(usage(0, 5))
+      assert.deepStrictEqual(figures(budget), { spent: 0.6, reserved: 0, remaining: 0.4 })
+      assert.instanceOf(budget.reserveUnsafe("model", { inputTokens: 1, maxTokens: 1 }), PolicyError.BudgetExceeded)
+    }
   })
 
   it.effect("keeps spent + reserved within the limit, whatever happens in whatever order", () =>
@@ -301,6 +310,26 @@ describe("CostBudget", () => {
         assert.deepStrictEqual(figures(budget), { spent: 0, reserved: 100, remaining: 900 })
         yield* Fiber.interrupt(fiber)
         assert.deepStrictEqual(figures(budget), { spent: 100, reserved: 0, remaining: 900 })
+      })
+    )
+
+    it.effect("spends nothing on a call that is interrupted before it begins", () =>
+      Effect.gen(function* () {
+        let fiber: Fiber.Fiber<unknown, unknown> | undefined
+        let begun = 0
+        const budget = yield* CostBudget.make({
+          limit: 1000,
+          // Asked for while the call is reserved: the interruption comes between the reservation and the send.
+          price: ({ outputTokens }) => {
+            fiber?.interruptUnsafe()
+            return outputTokens
+          }
+        })
+        const call = charged(Effect.sync(() => begun++)).pipe(CostBudget.within(budget))
+        fiber = yield* Effect.forkChild(call)
+        yield* Fiber.await(fiber)
+        assert.strictEqual(begun, 0)
+        assert.deepStrictEqual(figures(budget), { spent: 0, reserved: 0, remaining: 1000 })
       })
     )
 
