@@ -1,19 +1,23 @@
 /** How a row of the failure table is run: against the server's process, through `Llm` and through the promise client. */
 import { spawn } from "node:child_process"
 import { once } from "node:events"
+import { createServer } from "node:net"
 import { Cause, Context, Duration, Effect, Exit, Layer, Redacted, Scope, Stream } from "effect"
 import { UndiciHttpClient } from "holdfast/http"
 import { Llm, type LlmError, OpenAiLlm } from "holdfast/llm"
-import { Policy } from "holdfast/policy"
+import { type Attempt, Policy } from "holdfast/policy"
 import { type Client, type ClientOptions, createClient, type Time } from "holdfast/promise"
 import { afterAll, beforeAll } from "vitest"
 
 export interface Stats {
   readonly requests: number
   readonly connections: number
+  readonly alive: number
   readonly closed: number
   readonly open: number
+  readonly written: number
   readonly keys: ReadonlyArray<string>
+  readonly secrets: ReadonlyArray<string>
 }
 
 /** Options that both doors understand. */
@@ -21,14 +25,17 @@ export interface Options {
   readonly retry?: { readonly retries?: number; readonly base?: Time; readonly maxRetryAfter?: Time }
   readonly timeout?: NonNullable<ClientOptions["timeout"]>
   readonly maxConcurrency?: number
+  /** What each request of the call says besides its message. */
+  readonly request?: Pick<Llm.Request, "idempotencyKey">
 }
 
 /** What a call of either door ended with. */
 export interface Outcome {
   readonly text: string
   readonly error: LlmError.LlmError | undefined
-  readonly attempts: ReadonlyArray<{ readonly outcome: string; readonly waitMillis: number }>
+  readonly attempts: ReadonlyArray<Attempt.Attempt>
   readonly finishReason: string | undefined
+  readonly raw?: unknown
   readonly usage?: { readonly inputTokens: number; readonly outputTokens: number } | undefined
 }
 
@@ -40,6 +47,8 @@ export interface Door {
 }
 
 let origin = ""
+/** The same server on another port: another origin. */
+let elsewhere = ""
 let runs = 0
 
 /** Starts the server's process for the tests of a file. */
@@ -51,25 +60,52 @@ export const useServer = (): void => {
     })
     const { stdout } = child
     if (stdout === null) throw new Error("the server has no stdout")
-    const [port] = await once(stdout, "data")
-    origin = `http://127.0.0.1:${String(port).trim()}`
+    const [ports] = await once(stdout, "data")
+    const [port, otherPort] = String(ports).trim().split(" ")
+    origin = `http://127.0.0.1:${port}`
+    elsewhere = `http://127.0.0.1:${otherPort}`
   })
   afterAll(() => {
     child?.stdin?.end()
   })
 }
 
+export interface Row {
+  readonly url: string
+  /** What reached it. */
+  readonly stats: () => Promise<Stats>
+  /** What a redirect of it brought to the other origin. */
+  readonly landed: () => Promise<Stats>
+}
+
+const read = async (url: string): Promise<Stats> => {
+  const response = await fetch(`${url}/stats`)
+  const stats: Stats = JSON.parse(await response.text())
+  return stats
+}
+
 /** A fresh base URL of a row, and how to ask what reached it. */
-export const row = (id: string): { readonly url: string; readonly stats: () => Promise<Stats> } => {
+export const row = (id: string): Row => {
   const url = `${origin}/${id}/${++runs}`
-  return {
-    url: `${url}/v1`,
-    stats: async () => {
-      const response = await fetch(`${url}/stats`)
-      const stats: Stats = JSON.parse(await response.text())
-      return stats
-    }
-  }
+  const run = runs
+  return { url: `${url}/v1`, stats: () => read(url), landed: () => read(`${elsewhere}/landed/${run}`) }
+}
+
+/** A row that answers `times` requests (default: all) with these words, and the next ones well. */
+export const replying = (reply: {
+  readonly status: number
+  readonly headers?: Readonly<Record<string, string>>
+  readonly body?: string
+  readonly times?: number
+}): Row => row(`reply.${Buffer.from(JSON.stringify(reply)).toString("base64url")}`)
+
+/** A port at which nobody listens. */
+export const closedPort = async (): Promise<number> => {
+  const server = createServer().listen(0, "127.0.0.1")
+  await once(server, "listening")
+  const address = server.address()
+  await new Promise((resolve) => server.close(resolve))
+  return typeof address === "object" && address !== null ? address.port : 0
 }
 
 /** Asks again and again until the server has seen what is expected: it learns of a close when the packet arrives. */
@@ -88,7 +124,7 @@ const outcomeOf = (error: unknown, text: string): Outcome => {
 
 const isLlmError = (u: unknown): u is LlmError.LlmError => u instanceof Error && "_tag" in u && u._tag === "LlmError"
 
-export const clientOptions = (url: string, options: Options = {}): ClientOptions => ({
+export const clientOptions = (url: string, { request: _request, ...options }: Options = {}): ClientOptions => ({
   llm: { provider: "openai", apiKey: "sk-secret", baseUrl: url, model: "test-model" },
   ...options,
   retry: { base: 1, ...options.retry }
@@ -104,7 +140,7 @@ export const promiseDoor: Door = {
   unary: (url, options) =>
     withClient(url, options, async (client) => {
       try {
-        const answer = await client.generateText("hi")
+        const answer = await client.generateText("hi", options?.request)
         return { ...answer, error: undefined }
       } catch (error) {
         return outcomeOf(error, "")
@@ -114,7 +150,7 @@ export const promiseDoor: Door = {
     withClient(url, options, async (client) => {
       let text = ""
       try {
-        for await (const event of client.streamText("hi")) {
+        for await (const event of client.streamText("hi", options?.request)) {
           if (event.type === "finish") return { ...event, text, error: undefined }
           text += event.text
           await onText?.(event.text)
@@ -149,7 +185,7 @@ export const llmLayer = (url: string, options?: Options): Layer.Layer<Llm.Llm> =
     apiKey: Redacted.make("sk-secret"),
     model: "test-model",
     policy: policyOf(options)
-  }).pipe(Layer.provide(UndiciHttpClient.layer()))
+  }).pipe(Layer.provide(UndiciHttpClient.layer({ connections: options?.maxConcurrency })))
 
 const withLlm = async (
   url: string,
@@ -173,7 +209,11 @@ export const effectDoor: Door = {
     withLlm(
       url,
       options,
-      (llm) => Effect.map(llm.generateText(Llm.toRequest("hi")), (answer) => ({ ...answer, error: undefined })),
+      (llm) =>
+        Effect.map(llm.generateText({ ...Llm.toRequest("hi"), ...options?.request }), (answer) => ({
+          ...answer,
+          error: undefined
+        })),
       () => ""
     ),
   stream: (url, options, onText) => {
@@ -183,7 +223,7 @@ export const effectDoor: Door = {
       options,
       (llm) => {
         let outcome: Outcome = { text, error: undefined, attempts: [], finishReason: undefined }
-        const read = Stream.runForEach(llm.streamText(Llm.toRequest("hi")), (event) =>
+        const read = Stream.runForEach(llm.streamText({ ...Llm.toRequest("hi"), ...options?.request }), (event) =>
           Effect.promise(async () => {
             if (event.type === "finish") {
               outcome = { ...event, text, error: undefined }
@@ -199,5 +239,37 @@ export const effectDoor: Door = {
     )
   }
 }
+
+/** A client of one of the doors that lives for many calls, for what is about its connections. */
+export interface Asking {
+  readonly ask: () => Promise<{ readonly text: string; readonly attempts: ReadonlyArray<Attempt.Attempt> }>
+  readonly stream: () => AsyncIterable<Llm.StreamEvent>
+  readonly close: () => Promise<unknown>
+}
+
+const openLlm = async (url: string, options?: Options): Promise<Asking> => {
+  const scope = Scope.makeUnsafe()
+  const context = await Effect.runPromise(Layer.buildWithScope(llmLayer(url, options), scope))
+  const llm = Context.get(context, Llm.Llm)
+  return {
+    ask: () => Effect.runPromise(llm.generateText(Llm.toRequest("hi"))),
+    stream: () => Stream.toAsyncIterable(llm.streamText(Llm.toRequest("hi"))),
+    close: () => Effect.runPromise(Scope.close(scope, Exit.void))
+  }
+}
+
+const openClient = async (url: string, options?: Options): Promise<Asking> => {
+  const client = createClient(clientOptions(url, options))
+  return {
+    ask: () => client.generateText("hi"),
+    stream: () => client.streamText("hi"),
+    close: () => client.close()
+  }
+}
+
+export const openDoors = [
+  { name: "Llm", open: openLlm },
+  { name: "promise client", open: openClient }
+] as const
 
 export const doors = [effectDoor, promiseDoor] as const
