@@ -18,6 +18,8 @@ export interface ClosedBySignal {
 export interface SignalOptions {
   /** From the signal to the end of the process. Default: `"8 seconds"`: Docker kills after 10, Kubernetes after 30. */
   readonly grace?: Time | undefined
+  /** A signal that comes sooner than this after the first is the same one. Default: `"200ms"`: npm sends Ctrl-C on. */
+  readonly samePress?: Time | undefined
   /** Runs when the client has closed, within the grace: the place to put away what is done. Default: nothing. */
   readonly onClosed?: ((closed: ClosedBySignal) => void | Promise<void>) | undefined
   /** Where signals come from. Default: Node's process. */
@@ -26,7 +28,7 @@ export interface SignalOptions {
 
 type Closes = { readonly close: (options: { readonly grace: number }) => Promise<CloseReport> }
 
-/** Closes, then tells the hook, then gives what has been awaited a moment to be put away. */
+/** Closes, then tells the hook. */
 const windDown = async (client: Closes, signal: Signal, graceMillis: number, options: SignalOptions): Promise<void> => {
   // The last quarter, at most 5 seconds, belongs to what is interrupted and to the hook.
   const drainMillis = graceMillis - Math.min(graceMillis / 4, 5000)
@@ -37,6 +39,8 @@ const windDown = async (client: Closes, signal: Signal, graceMillis: number, opt
   const closed = await Effect.runPromise(closing)
   const report = closed._tag === "Some" ? closed.value : undefined
   await options.onClosed?.({ signal, exitCode: exitCodes[signal], report })
+  // What finished last still has its result to put away, in steps that no client sees.
+  if (report !== undefined && report.finished > 0) await Effect.runPromise(Effect.sleep("1 second"))
 }
 
 /**
@@ -55,7 +59,7 @@ export const closeOnSignals = (client: Closes, options: SignalOptions = {}): Dis
   }
   const unlisten = listen(host, {
     nowMillis: () => defaultClock.currentTimeMillisUnsafe(),
-    samePressMillis: 200,
+    samePressMillis: Duration.toMillis(toDuration(options.samePress ?? 200, "closeOnSignals.samePress")),
     onFirst,
     onSecond: () => host.exit(exitCode)
   })
