@@ -9,8 +9,11 @@
  */
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
-import type { Allowance, Cap } from "./internal/allowance.ts"
+import type { Claim, Gate } from "./Concurrency.ts"
+import { type Allowance, type Cap, capOf } from "./internal/allowance.ts"
 import { Ledger, Taken, wholeTokens } from "./internal/ledger.ts"
+import { Turns } from "./internal/turns.ts"
+import type { DeadlineExceeded, Shed } from "./PolicyError.ts"
 
 export interface Options {
   /** Requests a minute, for each key. Default: none but what the provider says. */
@@ -42,14 +45,10 @@ export interface Options {
    * window of an API that we know (GitHub's).
    */
   readonly maxPause?: Duration.Input | undefined
-}
-
-/** What a call asks for, and where its reservation is put when it is admitted. */
-export interface Claim {
-  /** Tokens that the call may use, input and output. Default: `tokensPerCall`. */
-  readonly tokens?: number | undefined
-  /** Written by `admitUnsafe`; `reservationOf` reads it. */
-  reservation?: unknown
+  /** Calls that may wait in `withLimit` for each key; one more is `Shed`. Default: 100 000, as for slots. */
+  readonly maxQueue?: number | undefined
+  /** The longest wait in `withLimit`; a longer one is `Shed` at once. Default: `"Infinity"`, the deadline decides. */
+  readonly maxWait?: Duration.Input | undefined
 }
 
 /** One request and its tokens, taken out of the windows. It ends once: what is called second does nothing. */
@@ -83,26 +82,42 @@ export interface Hint {
   readonly tokens?: Quota | undefined
 }
 
-/** What a key has used of its window, reservations included. */
+/** Requests and their tokens: what a key has used of its windows, or what others wait for. */
 export interface Used {
   readonly requests: number
   readonly tokens: number
 }
 
-export interface RateLimit {
+/** A limit is a gate: `Concurrency.make(options, limit)` grants a slot and a reservation together. */
+export interface RateLimit extends Gate {
   readonly options: Options
+  /** Tokens reserved for a call that names none. */
+  readonly tokensPerCall: number
   /**
    * Reserves one request and the claim's tokens, both or nothing, and puts the reservation on the claim. Returns 0 then;
    * otherwise the milliseconds until the same claim fits if nobody else takes anything, `Infinity` if it never does.
    */
   readonly admitUnsafe: (key: string, claim: Claim, nowMillis: number) => number
+  /** What `admitUnsafe` would say, and nothing is taken. Behind others who wait it is the least that it can be. */
+  readonly waitUnsafe: (key: string, tokens: number | undefined, nowMillis: number, ahead?: Used) => number
   /** Takes what a response said. With the reservation of its call, calls that went out meanwhile are counted too. */
   readonly learnUnsafe: (key: string, hint: Hint, nowMillis: number, reservation?: Reservation) => void
   /** Admits nobody for `key` before `untilMillis`: the provider asked for a wait. The longest one holds. */
   readonly pauseUnsafe: (key: string, untilMillis: number, nowMillis: number) => void
+  /** What a key has used, reservations included. */
   readonly usedUnsafe: (key: string, nowMillis: number) => Used
   /** How many keys are remembered: those used within a window, and as many idle ones at most. */
   readonly keysUnsafe: () => number
+}
+
+/** What a call says when it runs under a limit. */
+export interface Call<A> {
+  /** Who shares: for a model its provider, account and name. */
+  readonly key: string
+  /** Tokens that the call may use, input and output. Default: `tokensPerCall`. */
+  readonly tokens?: number | undefined
+  /** Reads from the result how many it used. Default: as many as were reserved. */
+  readonly tokensOf?: ((result: A) => number | undefined) | undefined
 }
 
 const minuteMillis = 60_000
@@ -111,12 +126,7 @@ const dayMillis = 86_400_000
 /** Keys are looked over for idle ones when there are more than these, and again when they have doubled. */
 const minKeys = 1024
 
-/** A rate over a window: at least one unit, in as long as that takes. */
-const capOf = (rate: number, perMillis: number, windowMillis: number): Cap => {
-  if (!(rate > 0)) throw new RangeError(`a rate limit of ${rate} lets nothing pass; leave it out or give more than 0`)
-  const limit = Math.floor((rate * windowMillis) / perMillis)
-  return limit >= 1 ? { limit, millis: windowMillis } : { limit: 1, millis: Math.ceil(perMillis / rate) }
-}
+const nobody: Used = { requests: 0, tokens: 0 }
 
 const capsOf = (
   perMinute: number | undefined,
@@ -140,7 +150,7 @@ class KeyedRateLimit implements RateLimit {
   private readonly tokens: ReadonlyArray<Cap>
   private readonly windowMillis: number
   private readonly maxPauseMillis: number
-  private readonly tokensPerCall: number
+  readonly tokensPerCall: number
   private sweepAt = minKeys
 
   constructor(options: Options) {
@@ -153,13 +163,18 @@ class KeyedRateLimit implements RateLimit {
   }
 
   admitUnsafe = (key: string, claim: Claim, nowMillis: number): number => {
+    const wait = this.waitUnsafe(key, claim.tokens, nowMillis)
+    if (wait > 0) return wait
     const ledger = this.ledger(key, nowMillis)
-    const now = ledger.time(nowMillis)
-    const tokens = wholeTokens(claim.tokens, this.tokensPerCall)
-    if (this.options.oversize === "refuse" && ledger.tokens.isOver(tokens)) return Infinity
-    const wait = ledger.wait(tokens, now)
-    if (wait === 0) claim.reservation = new Taken(ledger, tokens, now)
-    return wait
+    claim.reservation = new Taken(ledger, wholeTokens(claim.tokens, this.tokensPerCall), ledger.time(nowMillis))
+    return 0
+  }
+
+  waitUnsafe = (key: string, wanted: number | undefined, nowMillis: number, ahead = nobody): number => {
+    const ledger = this.ledger(key, nowMillis)
+    const tokens = wholeTokens(wanted, this.tokensPerCall)
+    if (this.options.oversize === "refuse" && ledger.tokens.exceeds(tokens)) return Infinity
+    return ledger.wait(tokens, ledger.time(nowMillis), ahead)
   }
 
   learnUnsafe = (key: string, hint: Hint, nowMillis: number, reservation?: Reservation): void => {
@@ -217,3 +232,24 @@ export const makeUnsafe = (options: Options = {}): RateLimit => new KeyedRateLim
 
 /** Windows with a state of their own: make one for everybody who calls under the same limits. */
 export const make = (options: Options = {}): Effect.Effect<RateLimit> => Effect.sync(() => makeUnsafe(options))
+
+const turns = new WeakMap<RateLimit, Turns>()
+
+/** Those who wait for a limit by themselves, without slots. */
+const turnsOf = (limit: RateLimit): Turns => {
+  let found = turns.get(limit)
+  if (found === undefined) {
+    found = new Turns(limit)
+    turns.set(limit, found)
+  }
+  return found
+}
+
+/**
+ * Runs an effect when the limit has room for it, in order of arrival. A wait that the deadline around cannot hold fails
+ * at once. What ends before it was sent gives its reservation back; anything else settles it.
+ */
+export const withLimit =
+  <B = unknown>(limit: RateLimit, call: Call<B>) =>
+  <A extends B, E, R>(self: Effect.Effect<A, E, R>): Effect.Effect<A, E | Shed | DeadlineExceeded, R> =>
+    turnsOf(limit).run(call, self)

@@ -1,6 +1,6 @@
 import { assert, describe, it } from "@effect/vitest"
 import { Effect, Random } from "effect"
-import { RateLimit } from "holdfast/policy"
+import { type Concurrency, RateLimit } from "holdfast/policy"
 
 const minute = 60_000
 
@@ -39,7 +39,7 @@ const sizes = (count: number, most: number) =>
   Effect.forEach(Array.from({ length: count }), () => Random.nextIntBetween(1, most))
 
 const admitted = (limit: RateLimit.RateLimit, tokens: number, now: number): RateLimit.Reservation => {
-  const claim: RateLimit.Claim = { tokens }
+  const claim: Concurrency.Claim = { tokens }
   assert.strictEqual(limit.admitUnsafe("k", claim, now), 0)
   const reservation = RateLimit.reservationOf(claim)
   if (reservation === undefined) return assert.fail("an admitted claim has a reservation")
@@ -73,7 +73,7 @@ describe("RateLimit", () => {
       const starts: Array<{ readonly at: number; tokens: number }> = []
       const open: Array<{ readonly reservation: RateLimit.Reservation; readonly start: { tokens: number } }> = []
       for (let now = 0; now < 30 * minute; now += yield* Random.nextIntBetween(1, 400)) {
-        const claim: RateLimit.Claim = { tokens: yield* Random.nextIntBetween(1, 900) }
+        const claim: Concurrency.Claim = { tokens: yield* Random.nextIntBetween(1, 900) }
         if (limit.admitUnsafe("k", claim, now) === 0) {
           const start = { at: now, tokens: claim.tokens ?? 0 }
           const reservation = RateLimit.reservationOf(claim)
@@ -154,7 +154,7 @@ describe("RateLimit", () => {
 
   it("keeps the estimate of a call that ends without a count", () => {
     const limit = RateLimit.makeUnsafe({ tokensPerMinute: 100, tokensPerCall: 70 })
-    const claim: RateLimit.Claim = {}
+    const claim: Concurrency.Claim = {}
     assert.strictEqual(limit.admitUnsafe("k", claim, 0), 0)
     RateLimit.reservationOf(claim)?.settle(undefined, 1_000)
     assert.strictEqual(limit.usedUnsafe("k", 1_000).tokens, 70)

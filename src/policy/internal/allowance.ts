@@ -8,6 +8,13 @@ export interface Cap {
   readonly millis: number
 }
 
+/** A rate over a window: at least one unit, in as long as that takes. */
+export const capOf = (rate: number, perMillis: number, windowMillis: number): Cap => {
+  if (!(rate > 0)) throw new RangeError(`a rate limit of ${rate} lets nothing pass; leave it out or give more than 0`)
+  const limit = Math.floor((rate * windowMillis) / perMillis)
+  return limit >= 1 ? { limit, millis: windowMillis } : { limit: 1, millis: Math.ceil(perMillis / rate) }
+}
+
 /** What the provider has left for us until a time, counted against `taken`. */
 interface Fence {
   readonly untilMillis: number
@@ -28,14 +35,14 @@ export class Allowance {
     this.windows = caps.map(({ limit, millis }) => new Window(limit, millis))
   }
 
-  /** Milliseconds until `amount` may be taken: 0 when it may now. */
-  wait(amount: number, now: number): number {
-    let longest = this.learned?.wait(amount, now) ?? 0
-    for (const window of this.windows) longest = Math.max(longest, window.wait(amount, now))
+  /** Milliseconds until `amount` may be taken: 0 when it may now. Behind `ahead` it is the least that it can be. */
+  wait(amount: number, now: number, ahead: number): number {
+    let longest = this.learned?.wait(amount, now, ahead) ?? 0
+    for (const window of this.windows) longest = Math.max(longest, window.wait(amount, now, ahead))
     const { fence } = this
     if (fence === undefined) return longest
     if (fence.untilMillis <= now) this.fence = undefined
-    else if (this.taken + amount > fence.end) return Math.max(longest, fence.untilMillis - now)
+    else if (this.taken + ahead + amount > fence.end) return Math.max(longest, fence.untilMillis - now)
     return longest
   }
 
@@ -58,12 +65,9 @@ export class Allowance {
     if (this.fence !== undefined && mark > this.fence.mark) this.fence.end += amount
   }
 
-  /** Whether some limit is smaller than `amount`. */
-  isOver(amount: number): boolean {
-    return (
-      (this.learned !== undefined && amount > this.learned.limit) ||
-      this.windows.some((window) => amount > window.limit)
-    )
+  /** Whether `amount` is more than a limit that was set. What is learned may change. */
+  exceeds(amount: number): boolean {
+    return this.windows.some((window) => amount > window.limit)
   }
 
   /** Takes a provider's word. `mark` is what had been taken in all when the request that it answers was admitted. */

@@ -1,5 +1,5 @@
 /** The windows of one key, and what is reserved in them. */
-import type { Reservation } from "../RateLimit.ts"
+import type { Reservation, Used } from "../RateLimit.ts"
 import { Allowance, type Cap } from "./allowance.ts"
 
 /** A clock that was set back by less is waited for. */
@@ -26,8 +26,10 @@ export class Ledger {
     return this.latest
   }
 
-  wait(tokens: number, now: number): number {
-    return Math.max(this.pausedUntil - now, this.requests.wait(1, now), this.tokens.wait(tokens, now), 0)
+  /** Milliseconds until one request of `tokens` fits behind those that wait already. */
+  wait(tokens: number, now: number, ahead: Used): number {
+    const requests = this.requests.wait(1, now, ahead.requests)
+    return Math.max(0, this.pausedUntil - now, requests, this.tokens.wait(tokens, now, ahead.tokens))
   }
 
   isIdle(nowMillis: number): boolean {

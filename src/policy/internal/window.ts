@@ -23,16 +23,27 @@ export class Window {
     this.grainMillis = millis / grains
   }
 
-  /** Milliseconds until `amount` fits: 0 when it does now. More than the whole limit fits an empty window, alone. */
-  wait(amount: number, now: number): number {
+  /**
+   * Milliseconds until `amount` fits: 0 when it does now. More than the whole limit fits an empty window, alone. Behind
+   * others who wait for `ahead` in all it is the least that it can be.
+   */
+  wait(amount: number, now: number, ahead = 0): number {
     this.expire(now)
-    let excess = this.used + Math.min(amount, this.limit) - this.limit
+    const excess = this.used + ahead + Math.min(amount, this.limit) - this.limit
     if (excess <= 0) return 0
-    for (let i = this.head; i < this.lasts.length; i++) {
-      excess -= this.amounts[i] ?? 0
-      if (excess <= 0) return this.leavesAt(i) - now
-    }
-    return 0
+    // A window's length after what is held has left, what came in its place leaves, and so on.
+    const perWindow = Math.max(this.limit, this.used)
+    const windows = Math.ceil(excess / perWindow) - 1
+    return windows * this.millis + this.untilFreed(excess - windows * perWindow, now)
+  }
+
+  /** Milliseconds until so many of the oldest have left. */
+  private untilFreed(amount: number, now: number): number {
+    if (amount > this.used) return this.millis
+    let index = this.head
+    let left = amount - (this.amounts[index] ?? amount)
+    while (left > 0) left -= this.amounts[++index] ?? left
+    return this.leavesAt(index) - now
   }
 
   /** Adds `amount` at `now`, which is not before anything that was added. */
