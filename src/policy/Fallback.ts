@@ -175,9 +175,10 @@ class OrderedFallback<T extends Alternative> implements Fallback<T> {
   }
 
   private moveOf(error: unknown): "next" | "longer" | "none" {
+    const said = this.classify(error)
     // Its own time, queue or circuit says no; another one has its own. A budget and a closing client are shared.
-    if (error instanceof CircuitOpen || error instanceof Shed || error instanceof DeadlineExceeded) return "next"
-    const { fallback, isRetryable, isThrottle } = this.classify(error)
+    if (said instanceof CircuitOpen || said instanceof Shed || said instanceof DeadlineExceeded) return "next"
+    const { fallback, isRetryable, isThrottle } = said
     return fallback ?? (isRetryable || isThrottle === true ? "next" : "none")
   }
 
