@@ -35,8 +35,9 @@ export const layer = (
         Effect.fnUntraced(function* (request) {
           const call = yield* Ref.modify(requests, (all) => [all.length + 1, [...all, request]])
           const reply = yield* take(script, request, call, (description) => failure(request, description))
-          const response = typeof reply === "string" ? new Response(reply) : reply.clone()
-          return HttpClientResponse.fromWeb(request, response)
+          const response = typeof reply === "string" ? new Response(reply) : reply
+          // What a function makes is made anew each time, and its body may be a stream without end.
+          return HttpClientResponse.fromWeb(request, typeof script === "function" ? response : response.clone())
         })
       )
       return Context.make(HttpClient.HttpClient, client).pipe(Context.add(Requests, requests))

@@ -66,7 +66,11 @@ export class BoundedResponse extends PushedResponse {
 
   protected override subscribeWhole(sink: ByteSink): ByteSource {
     const { startedAt, timeout } = this.bounds
-    return this.watch(sink, startedAt + timeout.attemptMillis, Infinity)
+    const { onBytes, onEnd } = sink
+    // Effect's web response has no stream where there is no body; read whole it is empty.
+    const onError = (error: HttpClientError): void =>
+      error.reason._tag === "EmptyBodyError" ? onEnd() : sink.onError(error)
+    return this.watch({ onBytes, onEnd, onError }, startedAt + timeout.attemptMillis, Infinity)
   }
 
   private watch(sink: ByteSink, attemptAt: number, idleMillis: number): ByteSource {

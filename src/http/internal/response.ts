@@ -6,7 +6,7 @@ import * as Cause from "effect/Cause"
 import * as Effect from "effect/Effect"
 import type * as Cookies from "effect/http/Cookies"
 import type * as Headers from "effect/http/Headers"
-import { DecodeError, EmptyBodyError, HttpClientError, StatusCodeError } from "effect/http/HttpClientError"
+import { DecodeError, HttpClientError, StatusCodeError } from "effect/http/HttpClientError"
 import type { HttpClientRequest } from "effect/http/HttpClientRequest"
 import { TypeId as ResponseTypeId, type HttpClientResponse } from "effect/http/HttpClientResponse"
 import * as HttpIncomingMessage from "effect/http/HttpIncomingMessage"
@@ -170,10 +170,7 @@ export abstract class PushedResponse extends Pipeable.Class implements HttpClien
 
   protected failed(description: string, cause?: unknown): HttpClientError {
     const { request } = this
-    const args = { request, response: this, description }
-    return new HttpClientError({
-      reason: cause === undefined ? new EmptyBodyError(args) : new DecodeError({ ...args, cause })
-    })
+    return new HttpClientError({ reason: new DecodeError({ request, response: this, description, cause }) })
   }
 
   [Inspectable.NodeInspectSymbol](): unknown {
