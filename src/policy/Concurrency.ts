@@ -44,7 +44,7 @@ export interface Sample {
 export interface Gate {
   /**
    * Takes what the claim asks for and returns 0, or takes nothing and returns after how many milliseconds asking again
-   * is worth it; `Infinity` when only a call that ends can change the answer.
+   * is worth it, `Infinity` when it never is: such a call is `Shed`. It is asked again at each call that ends, too.
    */
   readonly admitUnsafe: (key: string, claim: Claim, nowMillis: number) => number
 }

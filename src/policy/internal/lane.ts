@@ -193,7 +193,13 @@ export class Lane {
     while (this.inFlight < this.limit && line.length > 0) {
       if (line.isMixed) line.age(this.clock.currentTimeMillisUnsafe())
       const place = line.head
-      if (place === undefined || !this.isAdmitted(place.value)) return
+      if (place === undefined) return
+      const refusal = this.askGate(place.value.claim)
+      if (refusal > 0 && refusal < Infinity) return
+      if (refusal === Infinity) {
+        place.value.shed(false)
+        continue
+      }
       line.take(place)
       this.inFlight++
       this.drain.add(this.clock)
@@ -203,14 +209,13 @@ export class Lane {
   }
 
   /** Asks the gate for the head of the line. Nobody passes it but a higher class, whose head is asked for instead. */
-  private isAdmitted({ claim }: Waiter): boolean {
+  private askGate(claim: Claim): number {
     const { gate } = this.settings
-    if (gate === undefined) return true
+    if (gate === undefined) return 0
     const now = this.clock.currentTimeMillisUnsafe()
     const millis = gate.admitUnsafe(this.key, claim, now)
-    if (millis <= 0) return true
-    this.wakeAt(now + millis, millis)
-    return false
+    if (millis > 0) this.wakeAt(now + millis, millis)
+    return millis
   }
 
   /** Asks again at that time; an earlier timer stays, it asks and is set again. */
