@@ -23,6 +23,7 @@ import * as OpenAiLlm from "../llm/OpenAiLlm.ts"
 import * as Policy from "../policy/Policy.ts"
 import * as LocalSandbox from "../sandbox/LocalSandbox.ts"
 import { ask } from "./ask.ts"
+import { doctor } from "./doctor.ts"
 import { Ended } from "./internal/ending.ts"
 import type { Floors } from "./internal/floors.ts"
 import { plain } from "./internal/plain.ts"
@@ -30,14 +31,22 @@ import { run } from "./run.ts"
 import { solve } from "./solve.ts"
 
 const floors: Floors = {
+  http: UndiciHttpClient.layer(),
   llm: (endpoint, policy) =>
     Layer.provide(OpenAiLlm.layer({ ...endpoint, policy: Policy.make(policy) }), UndiciHttpClient.layer()),
   sandbox: (sessions) => LocalSandbox.layer({ maxSessions: sessions })
 }
 
+// Two floors up from here, in `src` and in `dist` alike.
+const Manifest = Schema.fromJsonString(
+  Schema.Struct({ version: Schema.String, engines: Schema.Struct({ node: Schema.String }) })
+)
+const manifest = readFileSync(new URL("../../package.json", import.meta.url), "utf8")
+const { engines, version } = Schema.decodeUnknownSync(Manifest)(manifest)
+
 const holdfast = Command.make("holdfast").pipe(
   Command.withDescription("Calls that hold: run code in a sandbox, ask a model, and let one write code for the other."),
-  Command.withSubcommands([run(floors), ask(floors), solve(floors)])
+  Command.withSubcommands([run(floors), ask(floors), solve(floors), doctor(floors, { version, node: engines.node })])
 )
 
 const oneLine = (text: string): string =>
@@ -73,11 +82,6 @@ const services = Layer.mergeAll(
   CliOutput.layerPresenter(presenter),
   CliConfig.layer({ builtIns: [GlobalFlag.Help, GlobalFlag.Version, GlobalFlag.Completions] })
 )
-
-// Two floors up from here, in `src` and in `dist` alike.
-const Manifest = Schema.fromJsonString(Schema.Struct({ version: Schema.String }))
-const manifest = readFileSync(new URL("../../package.json", import.meta.url), "utf8")
-const { version } = Schema.decodeUnknownSync(Manifest)(manifest)
 
 const program = Command.run(holdfast, { version }).pipe(Effect.provide(services), Effect.exit)
 

@@ -20,8 +20,10 @@ interface Known {
   readonly model?: string
 }
 
+const defaultUrl = "https://api.openai.com/v1"
+
 const known: ReadonlyArray<Known> = [
-  { provider: "openai", variable: "OPENAI_API_KEY", baseUrl: "https://api.openai.com/v1" },
+  { provider: "openai", variable: "OPENAI_API_KEY", baseUrl: defaultUrl },
   // Their documentation names this address and the small model, 2026-11.
   {
     provider: "deepseek",
@@ -31,33 +33,52 @@ const known: ReadonlyArray<Known> = [
   }
 ]
 
-/** Flags first, then the provider whose key is set, the first of several. */
-export const resolve = Effect.fnUntraced(function* (asked: Asked): Effect.fn.Return<Endpoint, BadInput> {
-  const baseUrl = Option.isSome(asked.baseUrl) ? yield* checkUrl(asked.baseUrl.value) : undefined
-  const candidates: ReadonlyArray<Known> = Option.isSome(asked.apiKeyEnv)
-    ? [{ provider: "openai", variable: asked.apiKeyEnv.value, baseUrl: "https://api.openai.com/v1" }]
+/** Where a model would be asked, before one is named. */
+export interface Place extends Omit<Endpoint, "model"> {
+  /** Absent where none is named and the provider has no small one that we know. */
+  readonly model: string | undefined
+}
+
+/** The variables whose keys are looked at, in this order. */
+const candidatesOf = (asked: Asked, baseUrl: string | undefined): ReadonlyArray<Known> =>
+  Option.isSome(asked.apiKeyEnv)
+    ? [{ provider: "openai", variable: asked.apiKeyEnv.value, baseUrl: defaultUrl }]
     : ordered(baseUrl)
+
+/** Each variable that may hold a key, and whether it does. */
+export const variables = (
+  asked: Asked
+): Effect.Effect<ReadonlyArray<readonly [name: string, isSet: boolean]>, BadInput> =>
+  Effect.forEach(candidatesOf(asked, undefined), ({ variable }) =>
+    Effect.map(readKey(variable), (key) => [variable, key !== undefined] as const)
+  )
+
+/** Flags first, then the provider whose key is set, the first of several. */
+export const find = Effect.fnUntraced(function* (asked: Asked): Effect.fn.Return<Place, BadInput> {
+  const baseUrl = Option.isSome(asked.baseUrl) ? yield* checkUrl(asked.baseUrl.value) : undefined
+  const named = Option.getOrUndefined(asked.model)
+  const candidates = candidatesOf(asked, baseUrl)
   for (const candidate of candidates) {
     const apiKey = yield* readKey(candidate.variable)
     if (apiKey === undefined) continue
-    const model = Option.getOrUndefined(asked.model) ?? candidate.model
-    if (model === undefined || model.trim() === "")
-      return yield* badInput(`no model is named for ${baseUrl ?? candidate.baseUrl}; add --model NAME`)
+    const model = named ?? candidate.model
     return { provider: candidate.provider, baseUrl: baseUrl ?? candidate.baseUrl, model, apiKey }
   }
   // A server of one's own may want no key; the providers themselves do, and so does who names a variable for it.
   const isOwn = baseUrl !== undefined && Option.isNone(asked.apiKeyEnv) && ownersOf(baseUrl).length === 0
-  if (isOwn) {
-    const model = Option.getOrUndefined(asked.model)
-    if (model === undefined || model.trim() === "")
-      return yield* badInput(`no model is named for ${baseUrl}; add --model NAME`)
-    return { provider: "openai", baseUrl, model, apiKey: undefined }
-  }
-  const variables = candidates.map(({ variable }) => variable).join(" or ")
+  if (isOwn) return { provider: "openai", baseUrl, model: named, apiKey: undefined }
+  const names = candidates.map(({ variable }) => variable).join(" or ")
   return yield* badInput(
-    `no API key: set ${variables}` +
+    `no API key: set ${names}` +
       `${Option.isSome(asked.apiKeyEnv) ? "" : ", or name another variable with --api-key-env"}; solve --offline needs no key`
   )
+})
+
+/** The same, with a model. */
+export const resolve = Effect.fnUntraced(function* (asked: Asked): Effect.fn.Return<Endpoint, BadInput> {
+  const { model = "", ...place } = yield* find(asked)
+  if (model.trim() === "") return yield* badInput(`no model is named for ${place.baseUrl}; add --model NAME`)
+  return { ...place, model }
 })
 
 /** The known providers at this address. */

@@ -1,4 +1,5 @@
 /** The layers that commands stand on. `main.ts` puts the real ones in; a test may put others. */
+import type { HttpClient } from "effect/http/HttpClient"
 import type * as Layer from "effect/Layer"
 import type * as Redacted from "effect/Redacted"
 import type { Llm } from "../../llm/Llm.ts"
@@ -15,6 +16,8 @@ export interface Endpoint {
 }
 
 export interface Floors {
+  /** Without a policy: one request is one request. */
+  readonly http: Layer.Layer<HttpClient>
   readonly llm: (endpoint: Endpoint, policy: Policy.Options) => Layer.Layer<Llm>
   /** `sessions`: how many are open at once. */
   readonly sandbox: (sessions: number) => Layer.Layer<Sandbox>

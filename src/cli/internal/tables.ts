@@ -2,6 +2,7 @@
 import Table from "cli-table3"
 import type * as Fault from "../../testing/Fault.ts"
 import { kinds } from "../../testing/Fault.ts"
+import type { Check } from "./checks.ts"
 import type { Outcome } from "./outcome.ts"
 import { plain } from "./plain.ts"
 
@@ -23,6 +24,20 @@ const maxFailuresShown = 20
 /** All that is said at the end, as one text. */
 export const render = (run: Run): string =>
   [tasksTable(run.outcomes), ...faultLines(run.faults), ...failureLines(run.outcomes), verdict(run)].join("\n")
+
+/** What `doctor` saw, in a screen of 100 columns. */
+export const renderChecks = (checks: ReadonlyArray<Check>): string => {
+  const table = new Table({
+    colWidths: [18, 9, 69],
+    wordWrap: true,
+    style: { head: [], border: [] },
+    chars: { mid: "", "left-mid": "", "mid-mid": "", "right-mid": "" }
+  })
+  for (const { detail, name, status } of checks) table.push([name, status, plain(detail)])
+  const count = (status: Check["status"]): string =>
+    `${checks.filter((check) => check.status === status).length} ${status}`
+  return [table.toString(), (["ok", "weak", "missing", "failed"] as const).map(count).join(", ")].join("\n")
+}
 
 const tasksTable = (outcomes: ReadonlyArray<Outcome>): string => {
   const table = makeTable(["", "tasks", "passed", "rounds", "retries", "tokens in", "tokens out", "time per task"])
