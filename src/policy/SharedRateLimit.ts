@@ -60,6 +60,9 @@ export interface SharedRateLimit {
 /** The store says when a window ends in whole milliseconds; asking sooner than this is of no use. */
 const minPauseMillis = 10
 
+/** A store that failed is left alone for so long, or each call would wait for its timeout after the one before it. */
+const restMillis = 10_000
+
 // More keys than that are hashed again.
 const maxHashes = 1024
 
@@ -80,6 +83,7 @@ class StoredRateLimit implements SharedRateLimit {
   private readonly maxWaitMillis: number
   private readonly hashes = new Map<string, string>()
   private isFailing = false
+  private restsUntil = -Infinity
 
   constructor(limiter: RateLimiter, options: Options) {
     const { maxQueue, maxWait, requestsPerMinute, tokensPerMinute } = options
@@ -154,25 +158,37 @@ class StoredRateLimit implements SharedRateLimit {
   /** Milliseconds until asking again is of use; 0 when the store has counted the call, or fails and may be ignored. */
   private consume(key: string, { amount, cap, name }: Demand): Effect.Effect<number, Shed> {
     const { limit, millis } = cap
-    const failed = (cause: unknown): Effect.Effect<number, Shed> => {
-      const answer = this.options.onStoreError === "shed" ? Effect.fail(this.shed(key)) : Effect.succeed(0)
-      if (this.isFailing) return answer
-      this.isFailing = true
-      return Effect.andThen(Effect.logWarning("The shared rate limit's store fails", cause), answer)
-    }
-    return this.limiter.consume({ key: name, limit, window: millis, tokens: amount, onExceeded: "fail" }).pipe(
-      Effect.timeout(this.options.storeTimeout ?? "1 second"),
-      Effect.matchEffect({
-        onSuccess: () => {
-          this.isFailing = false
-          return Effect.succeed(0)
-        },
-        onFailure: (error) =>
-          error._tag === "RateLimiterError" && error.reason._tag === "RateLimitExceeded"
-            ? Effect.succeed(Math.max(minPauseMillis, Duration.toMillis(error.reason.retryAfter)))
-            : failed(error)
-      })
-    )
+    return Effect.clockWith((clock) => {
+      if (clock.currentTimeMillisUnsafe() < this.restsUntil) return this.unanswered(key)
+      return this.limiter.consume({ key: name, limit, window: millis, tokens: amount, onExceeded: "fail" }).pipe(
+        Effect.timeout(this.options.storeTimeout ?? "1 second"),
+        Effect.matchEffect({
+          onSuccess: () => {
+            this.isFailing = false
+            return Effect.succeed(0)
+          },
+          onFailure: (error) => {
+            if (error._tag === "RateLimiterError" && error.reason._tag === "RateLimitExceeded") {
+              this.isFailing = false
+              return Effect.succeed(Math.max(minPauseMillis, Duration.toMillis(error.reason.retryAfter)))
+            }
+            this.restsUntil = clock.currentTimeMillisUnsafe() + restMillis
+            return Effect.andThen(this.warn(error), this.unanswered(key))
+          }
+        })
+      )
+    })
+  }
+
+  private unanswered(key: string): Effect.Effect<number, Shed> {
+    return this.options.onStoreError === "shed" ? Effect.fail(this.shed(key)) : Effect.succeed(0)
+  }
+
+  /** Once for each time that the store goes down. */
+  private warn(error: unknown): Effect.Effect<void> {
+    if (this.isFailing) return Effect.void
+    this.isFailing = true
+    return Effect.logWarning("The shared rate limit's store fails", error)
   }
 
   private shed(key: string, wait?: number): Shed {

@@ -106,10 +106,24 @@ describe("SharedRateLimit", () => {
       yield* SharedRateLimit.make(down, { requestsPerMinute: 1 }).take("k")
       const strict = SharedRateLimit.make(down, { requestsPerMinute: 1, onStoreError: "shed" })
       assert.strictEqual((yield* Effect.flip(strict.take("k")))._tag, "Shed")
-      const hung = { ...limiter, consume: () => Effect.never }
-      const waiting = yield* fork(SharedRateLimit.make(hung, { requestsPerMinute: 1 }).take("k"))
+      let asked = 0
+      const hung = {
+        ...limiter,
+        consume: () =>
+          Effect.suspend(() => {
+            asked++
+            return Effect.never
+          })
+      }
+      const limit = SharedRateLimit.make(hung, { requestsPerMinute: 1 })
+      const waiting = yield* Effect.forEach(Array.from({ length: 50 }), () => fork(limit.take("k")))
       yield* TestClock.adjust("1 second")
-      yield* Fiber.join(waiting)
+      yield* Fiber.joinAll(waiting)
+      assert.strictEqual(asked, 1)
+      // After a rest it is asked again.
+      yield* TestClock.adjust("10 seconds")
+      yield* fork(limit.take("k"))
+      assert.strictEqual(asked, 2)
     })
   )
 })

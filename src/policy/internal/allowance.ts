@@ -86,7 +86,7 @@ export class Allowance {
     this.learned = new Window(limit, millis)
     const used = limit - (remaining ?? limit)
     // What was used before we listened leaves the window when the provider resets.
-    if (used > 0) this.learned.add(used, now - Math.max(0, millis - (resetMillis ?? millis)))
+    if (used > 0) this.learned.add(used, Math.min(now, now - millis + (resetMillis ?? millis) - 1))
     if (this.taken > mark) this.learned.add(this.taken - mark, now)
   }
 
