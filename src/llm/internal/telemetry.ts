@@ -137,7 +137,7 @@ export class Meter {
   ): Operation {
     const series = this.seriesOf(name, model)
     if (!Spans.isTraced(context)) return new Operation(context, series, undefined)
-    const span = Spans.startSpan(context, `${name} ${model}`, { kind: "client" })
+    const span = Spans.startSpan(context, `${name} ${model}`, "client")
     span.attribute("gen_ai.operation.name", name)
     span.attribute("gen_ai.provider.name", this.provider)
     span.attribute("gen_ai.request.model", model)

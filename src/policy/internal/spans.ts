@@ -1,8 +1,9 @@
 /** Spans that begin and end in synchronous code, and none where there is no tracer. */
 import * as Clock from "effect/Clock"
 import * as Context from "effect/Context"
-import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
+import * as LogLevel from "effect/LogLevel"
+import * as Option from "effect/Option"
 import * as References from "effect/References"
 import * as Tracer from "effect/Tracer"
 import type { Attempt } from "../Attempt.ts"
@@ -11,15 +12,40 @@ import { labelOf } from "./metrics.ts"
 
 /** Whether somebody traces: a tracer was given, or there is a span around. Otherwise no span is made at all. */
 export const isTraced = <R>(context: Context.Context<R>): boolean =>
-  Context.getOrUndefined(context, Tracer.ParentSpan) !== undefined ||
-  Context.getOrUndefined(context, Tracer.Tracer) !== undefined
+  (Context.getOrUndefined(context, Tracer.ParentSpan) !== undefined ||
+    Context.getOrUndefined(context, Tracer.Tracer) !== undefined) &&
+  Context.get(context, References.TracerEnabled)
 
-/** Starts a span below the one of the context. Whoever starts it ends it with `endSpan`. */
-export const startSpan = (
-  context: Context.Context<never>,
-  name: string,
-  options: Tracer.SpanOptionsNoTrace
-): Tracer.Span => Effect.runSyncWith(context)(Effect.makeSpan(name, options))
+/** The next span up that may be seen below. */
+const visible = (span: Tracer.AnySpan | undefined): Tracer.AnySpan | undefined => {
+  if (span === undefined || !Context.get(span.annotations, Tracer.DisablePropagation)) return span
+  return span._tag === "Span" ? visible(Option.getOrUndefined(span.parent)) : undefined
+}
+
+const nanosOf = (context: Context.Context<never>): bigint =>
+  Context.get(context, References.TracerTimingEnabled) ? Context.get(context, Clock.Clock).currentTimeNanosUnsafe() : 0n
+
+/**
+ * Starts a span below the one of the context; whoever starts it ends it. This is `Effect.makeSpan` for code that has a
+ * context and no fiber: running that one costs 1.4 µs, this 0.3 (2026-11-21), and a traced call has three.
+ */
+export const startSpan = (context: Context.Context<never>, name: string, kind: Tracer.SpanKind): Tracer.Span => {
+  const parent = visible(Context.getOrUndefined(context, Tracer.ParentSpan))
+  const level = Context.get(context, Tracer.CurrentTraceLevel)
+  const span = Context.get(context, Tracer.Tracer).span({
+    name,
+    kind,
+    parent: Option.fromUndefinedOr(parent),
+    annotations: Context.empty(),
+    links: [...Context.get(context, References.TracerSpanLinks)],
+    startTime: nanosOf(context),
+    root: false,
+    sampled: parent?.sampled !== false && !LogLevel.isGreaterThan(Context.get(context, Tracer.MinimumTraceLevel), level)
+  })
+  const annotations = Context.get(context, References.TracerSpanAnnotations)
+  for (const key in annotations) span.attribute(key, annotations[key])
+  return span
+}
 
 /** Ends a span at the time of the context's clock. Ending it again does nothing. */
 export const endSpan = (
@@ -28,8 +54,7 @@ export const endSpan = (
   exit: Exit.Exit<unknown, unknown>
 ): void => {
   if (span.status._tag === "Ended") return
-  const isTimed = Context.get(context, References.TracerTimingEnabled)
-  span.end(isTimed ? Context.get(context, Clock.Clock).currentTimeNanosUnsafe() : 0n, exit)
+  span.end(nanosOf(context), exit)
 }
 
 /** What a span is told of a failure: its tag. The words of an error may repeat what was asked. */
@@ -67,7 +92,7 @@ export interface Beginning extends Pick<Attempt, "endpoint" | "waitMillis" | "wa
 
 /** Starts the span of one attempt, `Policy.attempt`. */
 export const startAttempt = (context: Context.Context<never>, beginning: Beginning): Tracer.Span => {
-  const span = startSpan(context, "Policy.attempt", { kind: "internal" })
+  const span = startSpan(context, "Policy.attempt", "internal")
   span.attribute("holdfast.attempt.number", beginning.number)
   span.attribute("holdfast.endpoint", labelOf(beginning.endpoint))
   if (beginning.waitMillis > 0) {
