@@ -21,6 +21,8 @@ import { readFileSync } from "node:fs"
 import * as UndiciHttpClient from "../http/UndiciHttpClient.ts"
 import * as OpenAiLlm from "../llm/OpenAiLlm.ts"
 import * as Policy from "../policy/Policy.ts"
+import { processHost } from "../policy/internal/signals.ts"
+import * as Shutdown from "../policy/Shutdown.ts"
 import * as LocalSandbox from "../sandbox/LocalSandbox.ts"
 import { ask } from "./ask.ts"
 import { doctor } from "./doctor.ts"
@@ -85,26 +87,19 @@ const services = Layer.mergeAll(
 
 const program = Command.run(holdfast, { version }).pipe(Effect.provide(services), Effect.exit)
 
-const fiber = Effect.runFork(Effect.flatMap(program, end))
-
-// A terminal sends Ctrl-C to the whole group and npm sends it on: what comes within this time is the same key press.
-const samePressMillis = 1000
-let stopping: { readonly code: number; readonly at: number } | undefined
-
-/** The first signal stops in good order, a second one at once. */
-const stop = (code: number): void => {
-  const now = performance.now()
-  if (stopping === undefined) {
-    stopping = { code, at: now }
-    fiber.interruptUnsafe()
-  } else if (now - stopping.at > samePressMillis) {
-    process.exit(code)
+/** Signals, and a reader of our output that has gone (`holdfast ... | head`): nobody is left to work for. */
+const host: Shutdown.Host = {
+  ...processHost,
+  onSignal: (listener) => {
+    for (const output of [process.stdout, process.stderr]) output.on("error", () => listener("SIGPIPE"))
+    return processHost.onSignal(listener)
   }
 }
 
-process.on("SIGINT", () => stop(130))
-process.on("SIGTERM", () => stop(143))
-// The reader of our output has gone (`holdfast ... | head`): nobody is left to work for. 141 = 128 + SIGPIPE.
-process.stdout.on("error", () => stop(141))
-process.stderr.on("error", () => stop(141))
-fiber.addObserver((exit) => process.exit(stopping?.code ?? (Exit.isSuccess(exit) ? exit.value : 130)))
+// A person at a terminal has asked for an end: calls are not waited for, only what gives sandboxes back.
+const main = Effect.flatMap(program, end).pipe(
+  Effect.provideService(Shutdown.Current, undefined),
+  Shutdown.stopOnSignal({ grace: "30 seconds", samePress: "1 second", host })
+)
+const exitCode = Effect.catch(main, (stopped) => Effect.succeed(stopped.exitCode))
+Effect.runFork(exitCode).addObserver((exit) => process.exit(Exit.isSuccess(exit) ? exit.value : 130))

@@ -116,7 +116,13 @@ const windDown = Effect.fnUntraced(function* <A, E>({ fiber, graceMillis, work }
   const report = yield* Effect.timeoutOption(both, left(endsAt - clock.currentTimeMillisUnsafe()))
   const isClean = report._tag === "Some"
   const stopped = new Stopped({ signal, isClean, report: isClean ? report.value : work.report })
-  yield* isClean ? Effect.logInfo(stopped.message) : Effect.logWarning(stopped.message)
+  const { finished, interrupted, units } = stopped.report ?? work.report
+  const isNews = finished + interrupted + units.finished + units.interrupted > 0
+  yield* !isClean
+    ? Effect.logWarning(stopped.message)
+    : isNews
+      ? Effect.logInfo(stopped.message)
+      : Effect.logDebug(stopped.message)
   return stopped
 })
 
