@@ -150,10 +150,6 @@ describe("Circuit", () => {
       const { circuit, fail, send } = yield* protectedBy({ failures: 1, openFor: Schedule.spaced("3 seconds") })
       const told = yield* Effect.forkChild(Stream.runCollect(Stream.take(circuit.transitions, 3)))
       yield* TestClock.adjust(0)
-      // The breaker is loaded by whoever needs it first.
-      yield* circuit.state("k")
-      yield* Effect.promise(() => import("effect/persistence/CircuitBreaker"))
-      yield* TestClock.adjust(0)
       yield* fail()
       yield* TestClock.adjust("3 seconds")
       yield* send(Effect.void)

@@ -7,29 +7,16 @@ import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Layer from "effect/Layer"
 import type * as CircuitBreaker from "effect/persistence/CircuitBreaker"
-import * as Option from "effect/Option"
 import * as Result from "effect/Result"
 import * as Schedule from "effect/Schedule"
-import * as Scope from "effect/Scope"
-import * as Stream from "effect/Stream"
+import type * as Scope from "effect/Scope"
+import type * as Stream from "effect/Stream"
 import type { Circuit, Options, State, Transition } from "../Circuit.ts"
 import { AttemptTimeout, CircuitOpen, isPolicyError } from "../PolicyError.ts"
 import { classify as classifyError, type Retryable } from "../Retryable.ts"
-
-/** What is known here of a key that has failed. The store of the breaker has the rest. */
-interface Trouble {
-  /** No failure is on record: sends need not be counted. */
-  isQuiet: boolean
-  /** Zero while closed. */
-  openUntil: number
-  /** How many times it opened: what was sent before an opening says nothing after it. */
-  openings: number
-  /** The generation of the last send that the store admitted. */
-  generation: number
-}
+import { Troubles } from "./troubles.ts"
 
 type Outcome = CircuitBreaker.Outcome
-type Store = CircuitBreaker.CircuitBreakerStore["Service"]
 
 const success: Outcome = { _tag: "Success" }
 const ignored: Outcome = { _tag: "Ignored" }
@@ -41,31 +28,20 @@ const doubling = Schedule.min([Schedule.exponential("5 seconds"), Schedule.space
 const isFailure = ({ isRetryable, isThrottle, retryAfter }: Retryable): boolean =>
   isRetryable && !(isThrottle === true && retryAfter !== undefined)
 
-export class KeyedCircuit implements Circuit {
+class KeyedCircuit implements Circuit {
   readonly transitions: Stream.Stream<Transition>
   private readonly options: Options
-  private readonly breaker: Effect.Effect<CircuitBreaker.CircuitBreaker>
-  private readonly troubles = new Map<string, Trouble>()
-  private readonly maxKeys: number
+  private readonly breaker: CircuitBreaker.CircuitBreaker
+  private readonly troubles: Troubles
   /** Whether every send has to be counted: by a share, or because others count with us. */
   private readonly countsAll: boolean
 
-  /** The breaker itself is made at the first failure. */
-  static make(options: Options, scope: Scope.Scope): Effect.Effect<Circuit> {
-    return Effect.suspend(() => {
-      let circuit: KeyedCircuit | undefined
-      const observe = (store: Store): Store => circuit?.observe(store) ?? store
-      const built = Scope.provide(Effect.uninterruptible(build(options, observe)), scope)
-      return Effect.map(Effect.cached(built), (breaker) => (circuit = new KeyedCircuit(options, breaker)))
-    })
-  }
-
-  private constructor(options: Options, breaker: Effect.Effect<CircuitBreaker.CircuitBreaker>) {
+  constructor(options: Options, breaker: CircuitBreaker.CircuitBreaker, troubles: Troubles) {
     this.options = options
     this.breaker = breaker
-    this.maxKeys = options.maxKeys ?? 1024
+    this.troubles = troubles
     this.countsAll = options.rate !== undefined || options.store !== undefined
-    this.transitions = Stream.unwrap(Effect.map(breaker, ({ transitions }) => transitions))
+    this.transitions = breaker.transitions
   }
 
   protect: Circuit["protect"] =
@@ -96,9 +72,7 @@ export class KeyedCircuit implements Circuit {
       if (outcome._tag === "Ignored" || (isQuiet && outcome._tag === "Success")) return undefined
       // Sent before the circuit opened: its outcome must not pass for a trial's.
       if (openings !== (trouble?.openings ?? 0)) return undefined
-      return Effect.ignore(
-        Effect.flatMap(this.breaker, ({ execute }) => execute(Effect.void, { key, classify: () => outcome }))
-      )
+      return Effect.ignore(this.breaker.execute(Effect.void, { key, classify: () => outcome }))
     })
   }
 
@@ -108,10 +82,10 @@ export class KeyedCircuit implements Circuit {
     classify: (error: unknown) => Retryable,
     self: Effect.Effect<A, E, R>
   ): Effect.Effect<A, E | CircuitOpen, R> {
-    const settled = Effect.exit(self)
-    const executed = Effect.flatMap(this.breaker, ({ execute }) =>
-      execute(settled, { key, classify: (exit) => (Exit.isSuccess(exit) ? this.judge(exit.value, classify) : ignored) })
-    )
+    const executed = this.breaker.execute(Effect.exit(self), {
+      key,
+      classify: (exit) => (Exit.isSuccess(exit) ? this.judge(exit.value, classify) : ignored)
+    })
     return Effect.matchEffect(executed, {
       onFailure: ({ reason }) =>
         Effect.fail(
@@ -144,78 +118,7 @@ export class KeyedCircuit implements Circuit {
   }
 
   state = (key: string): Effect.Effect<State> =>
-    Effect.suspend(() => {
-      if (!this.countsAll && !this.troubles.has(key)) return Effect.succeed(closed)
-      const read = Effect.flatMap(this.breaker, (breaker) => breaker.state(key))
-      return Effect.match(read, { onFailure: () => closed, onSuccess: stateOf })
-    })
-
-  /** A store that tells what it learns of each key. */
-  private observe(store: Store): Store {
-    return {
-      state: store.state,
-      admit: (key) =>
-        Effect.flatMap(Clock.Clock, (clock) =>
-          Effect.onExitPrimitive(store.admit(key), (exit) => {
-            if (Exit.isSuccess(exit)) this.trouble(key).generation = exit.value.generation
-            else this.refused(key, exit.cause, clock.currentTimeMillisUnsafe())
-            return undefined
-          })
-        ),
-      record: (options) =>
-        Effect.flatMap(Clock.Clock, (clock) =>
-          Effect.tap(store.record(options), (transition) =>
-            Effect.sync(() => this.learn(options, transition, clock.currentTimeMillisUnsafe()))
-          )
-        )
-    }
-  }
-
-  private learn(
-    { generation, key, outcome }: Parameters<Store["record"]>[0],
-    transition: CircuitBreaker.Transition | undefined,
-    now: number
-  ): void {
-    const trouble = this.trouble(key)
-    if (transition?.to === "Open") return this.open(key, now + Duration.toMillis(transition.retryAfter))
-    if (transition?.to === "Closed") trouble.openUntil = 0
-    if (trouble.openUntil > 0) return
-    if (outcome === "Failure") trouble.isQuiet = false
-    if (outcome === "Success" && generation === trouble.generation) trouble.isQuiet = true
-  }
-
-  private refused(key: string, cause: Cause.Cause<CircuitBreaker.CircuitBreakerError>, now: number): void {
-    const error = Cause.findErrorOption(cause)
-    if (Option.isNone(error) || error.value.reason._tag !== "CircuitOpen") return
-    this.open(key, now + Duration.toMillis(error.value.reason.retryAfter))
-  }
-
-  private open(key: string, openUntil: number): void {
-    const trouble = this.trouble(key)
-    trouble.isQuiet = false
-    // The same opening, seen again by a send that it refused.
-    if (trouble.openUntil >= openUntil) return
-    trouble.openUntil = openUntil
-    trouble.openings++
-  }
-
-  private trouble(key: string): Trouble {
-    const known = this.troubles.get(key)
-    if (known !== undefined) return known
-    const trouble: Trouble = { isQuiet: false, openUntil: 0, openings: 0, generation: -1 }
-    if (this.troubles.size >= this.maxKeys) this.forget()
-    this.troubles.set(key, trouble)
-    return trouble
-  }
-
-  /** Makes room: a quiet key first. One that is open lets a send through, whose failure brings it back. */
-  private forget(): void {
-    const [oldest] = this.troubles.keys()
-    for (const [key, { isQuiet }] of this.troubles) {
-      if (isQuiet) return void this.troubles.delete(key)
-    }
-    if (oldest !== undefined) this.troubles.delete(oldest)
-  }
+    Effect.match(this.breaker.state(key), { onFailure: () => closed, onSuccess: stateOf })
 }
 
 const stateOf = (state: CircuitBreaker.State): State => {
@@ -223,19 +126,23 @@ const stateOf = (state: CircuitBreaker.State): State => {
   return { _tag: state._tag }
 }
 
-const build = Effect.fnUntraced(function* (options: Options, observe: (store: Store) => Store) {
+/** Loads the breaker and makes it. */
+export const make = Effect.fnUntraced(function* (options: Options): Effect.fn.Return<Circuit, never, Scope.Scope> {
   const { CircuitBreakerStore, consecutive, layerStoreMemory, make, rate } = yield* Effect.promise(
     () => import("effect/persistence/CircuitBreaker")
   )
+  const { failures = 10, maxKeys = 1024, openFor = doubling, maxOpenFor = "5 minutes" } = options
+  const troubles = new Troubles(maxKeys)
   const store = options.store ?? Context.get(yield* Layer.build(layerStoreMemory()), CircuitBreakerStore)
   const { size = 100 } = options.rate ?? {}
   const breaker = make({
     tripPolicy:
       options.rate === undefined
-        ? consecutive(options.failures ?? 10)
+        ? consecutive(failures)
         : rate({ minimumCalls: Math.min(20, size), ...options.rate, size }),
-    openDuration: options.openFor ?? doubling,
-    maxOpenDuration: options.maxOpenFor ?? "5 minutes"
+    openDuration: openFor,
+    maxOpenDuration: maxOpenFor
   })
-  return yield* Effect.provideService(breaker, CircuitBreakerStore, observe(store))
+  const observed = Effect.provideService(breaker, CircuitBreakerStore, troubles.observe(store))
+  return new KeyedCircuit(options, yield* observed, troubles)
 })
