@@ -100,6 +100,21 @@ describe("RateLimit", () => {
     }).pipe(Random.withSeed("calls"))
   )
 
+  it.effect("stays exact and wastes under a hundredth when a minute holds thousands of calls", () =>
+    Effect.gen(function* () {
+      const limit = RateLimit.makeUnsafe({ requestsPerMinute: 3_000 })
+      const starts: Array<Start> = []
+      for (let now = 0; now < 10 * minute; now += yield* Random.nextIntBetween(1, 20)) {
+        if (limit.admitUnsafe("k", {}, now) === 0) starts.push({ at: now, tokens: 1 })
+      }
+      assert.isAtMost(
+        fullest(starts, () => 1),
+        3_000
+      )
+      assert.isAtLeast(starts.length, 0.99 * 30_000)
+    }).pipe(Random.withSeed("thousands"))
+  )
+
   it("takes both or nothing", () => {
     const limit = RateLimit.makeUnsafe({ requestsPerMinute: 2, tokensPerMinute: 100 })
     admitted(limit, 90, 0)

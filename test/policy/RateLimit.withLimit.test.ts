@@ -108,6 +108,18 @@ describe("RateLimit.withLimit", () => {
     })
   )
 
+  it.effect("keeps the result and the estimate when reading the tokens throws", () =>
+    Effect.gen(function* () {
+      const limit = RateLimit.makeUnsafe({ tokensPerMinute: 100 })
+      const tokensOf = () => {
+        throw new Error("no usage")
+      }
+      const result = yield* Effect.succeed("ok").pipe(RateLimit.withLimit(limit, { key: "k", tokens: 40, tokensOf }))
+      assert.strictEqual(result, "ok")
+      assert.strictEqual(limit.usedUnsafe("k", 0).tokens, 40)
+    })
+  )
+
   it.effect("refunds what was not sent and keeps what may have been", () =>
     Effect.gen(function* () {
       const limit = RateLimit.makeUnsafe({ requestsPerMinute: 100, tokensPerMinute: 1000 })

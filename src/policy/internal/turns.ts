@@ -5,6 +5,7 @@ import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import type * as Fiber from "effect/Fiber"
+import * as Result from "effect/Result"
 import * as Concurrency from "../Concurrency.ts"
 import * as Deadline from "../Deadline.ts"
 import { DeadlineExceeded, Shed } from "../PolicyError.ts"
@@ -56,10 +57,10 @@ export class Turns {
           return self
         })
         const ended = (exit: Exit.Exit<A, E>): Effect.Effect<void> =>
-          Effect.ensuring(
-            Effect.sync(() => this.settle(turn, isStarted, exit, call.tokensOf)),
-            Effect.sync(() => this.line.releaseUnsafe(turn.key))
-          )
+          Effect.sync(() => {
+            this.settle(turn, isStarted, exit, call.tokensOf)
+            this.line.releaseUnsafe(turn.key)
+          })
         return Effect.andThen(this.enter(turn, restore), Effect.onExit(restore(started), ended))
       })
     )
@@ -121,7 +122,14 @@ export class Turns {
     if (reservation === undefined) return
     const now = clock.currentTimeMillisUnsafe()
     if (!isStarted) return reservation.refund()
-    if (Exit.isSuccess(exit)) return reservation.settle(tokensOf?.(exit.value), now)
+    if (Exit.isSuccess(exit)) {
+      // The call is over: what reads its tokens must not break it.
+      const tokens = Result.try(() => tokensOf?.(exit.value))
+      return reservation.settle(
+        Result.getOrElse(tokens, () => undefined),
+        now
+      )
+    }
     const error = Cause.findErrorOption(exit.cause)
     const { isThrottle, phase, retryAfter } = classify(error._tag === "Some" ? error.value : undefined)
     if (isThrottle === true && retryAfter !== undefined) {
