@@ -26,6 +26,8 @@ export interface Contender {
   readonly wrap?: Setup
   /** Runs tasks under a limit of 64. */
   readonly limit?: Setup
+  /** Reserves a request and its tokens within a minute's limits. */
+  readonly reserve?: Setup
 }
 
 let asked = 0

@@ -68,6 +68,14 @@ export const goals: ReadonlyArray<Goal> = [
     "flat in the depth of the queue"
   ),
   atMost(
+    "policy",
+    "reserve/micros",
+    "requests and tokens per minute, one reservation",
+    2,
+    "µs",
+    "Effect's RateLimiter, which cannot settle, 3.8"
+  ),
+  atMost(
     "import",
     "import/promise",
     "importing the promise client with a provider",
@@ -80,6 +88,5 @@ export const goals: ReadonlyArray<Goal> = [
 
 /** Rows that are aimed at and cannot be measured before they are built. */
 export const unbuilt: ReadonlyArray<{ readonly suite: string; readonly row: string; readonly goal: string }> = [
-  { suite: "policy", row: "keyed limiter with priorities", goal: "≤ p-queue" },
-  { suite: "policy", row: "requests and tokens per minute, one reservation", goal: "≤ 2 µs" }
+  { suite: "policy", row: "keyed limiter with priorities", goal: "≤ p-queue" }
 ]

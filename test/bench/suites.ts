@@ -195,6 +195,8 @@ const policy = async (): Promise<Report> => {
   const few = await queued(1000)
   const some = await queued(10_000)
   const many = await queued(100_000)
+  const reserving = ["effectReserve", "holdfastReserve"]
+  const reserved = await compare({ kind: "reserve", url: "", contenders: reserving, concurrency: 1, warmUp: 50_000 })
   const own = (all: ReadonlyArray<Samples>): number => median(find(all, "holdfast").samples.map(micros))
   return {
     tables: [
@@ -211,13 +213,15 @@ const policy = async (): Promise<Report> => {
         "pLimit",
         [["1 000 queued", few] as const, ["10 000 queued", some] as const, ["100 000 queued", many] as const],
         micros
-      )
+      ),
+      table("CPU of a reservation of a request and its tokens", "µs", "effectReserve", [["", reserved]], micros)
     ],
     measured: {
       "policy/micros": own(wrapped),
       "policy/cockatiel": ratioTo(wrapped, "holdfast", "cockatiel", micros),
       "limit/p-limit": ratioTo(many, "holdfast", "pLimit", micros),
-      "limit/flat": own(many) / own(few)
+      "limit/flat": own(many) / own(few),
+      "reserve/micros": median(find(reserved, "holdfastReserve").samples.map(micros))
     }
   }
 }
