@@ -7,13 +7,16 @@
  * Written again instead of Effect's `RateLimiter` because that one wants the cost up front, lets twice the limit pass
  * at a window's boundary, and cannot give anything back.
  */
+import * as Clock from "effect/Clock"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import type { Claim, Gate } from "./Concurrency.ts"
 import { type Allowance, type Cap, capOf } from "./internal/allowance.ts"
-import { Ledger, Taken, wholeTokens } from "./internal/ledger.ts"
+import { Current, Ledger, Taken, wholeTokens } from "./internal/ledger.ts"
 import { Turns } from "./internal/turns.ts"
 import type { DeadlineExceeded, Shed } from "./PolicyError.ts"
+
+export { Current } from "./internal/ledger.ts"
 
 export interface Options {
   /** Requests a minute, for each key. Default: none but what the provider says. */
@@ -181,7 +184,7 @@ class KeyedRateLimit implements RateLimit {
     if (this.options.learn === false) return
     const ledger = this.ledger(key, nowMillis)
     const now = ledger.time(nowMillis)
-    const taken = reservation instanceof Taken ? reservation : undefined
+    const taken = reservation instanceof Taken && reservation.ledger === ledger ? reservation : undefined
     const teach = (allowance: Allowance, quota: Quota | undefined, mark = allowance.taken): void => {
       if (quota === undefined) return
       allowance.learn(quota, quota.windowMillis ?? this.windowMillis, now, this.maxPauseMillis, mark)
@@ -232,6 +235,13 @@ export const makeUnsafe = (options: Options = {}): RateLimit => new KeyedRateLim
 
 /** Windows with a state of their own: make one for everybody who calls under the same limits. */
 export const make = (options: Options = {}): Effect.Effect<RateLimit> => Effect.sync(() => makeUnsafe(options))
+
+/** Takes what a response said, with the reservation of the send around, if there is one. */
+export const learn = (limit: RateLimit, key: string, hint: Hint): Effect.Effect<void> =>
+  Effect.withFiber((fiber) => {
+    limit.learnUnsafe(key, hint, fiber.getRef(Clock.Clock).currentTimeMillisUnsafe(), fiber.getRef(Current))
+    return Effect.void
+  })
 
 const turns = new WeakMap<RateLimit, Turns>()
 

@@ -237,6 +237,24 @@ describe("RateLimit.withLimit", () => {
     }).pipe(Random.withSeed("victims"))
   )
 
+  it.effect("learns from the first answer how many of those in flight the provider will still count", () =>
+    Effect.gen(function* () {
+      const limit = RateLimit.makeUnsafe()
+      let sent = 0
+      // A provider that lets 10 pass in a minute, and answers in order.
+      const send = Effect.gen(function* () {
+        const remaining = 10 - ++sent
+        yield* Effect.sleep(`${sent} seconds`)
+        yield* RateLimit.learn(limit, "k", { requests: { remaining, resetMillis: 60_000 } })
+      }).pipe(RateLimit.withLimit(limit, { key: "k" }))
+      yield* Effect.forEach(numbers(6), () => Effect.forkChild(send, { startImmediately: true }))
+      yield* TestClock.adjust("1 second")
+      yield* Effect.forEach(numbers(20), () => Effect.forkChild(send, { startImmediately: true }))
+      yield* TestClock.adjust("30 seconds")
+      assert.strictEqual(sent, 10)
+    })
+  )
+
   it.effect("is granted together with a slot, or neither", () =>
     Effect.gen(function* () {
       const limit = RateLimit.makeUnsafe({ requestsPerMinute: 3 })

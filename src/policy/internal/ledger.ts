@@ -1,6 +1,13 @@
 /** The windows of one key, and what is reserved in them. */
+import * as Context from "effect/Context"
 import type { Reservation, Used } from "../RateLimit.ts"
 import { Allowance, type Cap } from "./allowance.ts"
+
+/** The reservation that the send around runs with, for who reads its response. Default: none. */
+export const Current: Context.Reference<Reservation | undefined> = Context.Reference<Reservation | undefined>(
+  "holdfast/policy/RateLimit/Current",
+  { defaultValue: () => undefined }
+)
 
 /** A clock that was set back by less is waited for. */
 const toleranceMillis = 60_000
@@ -43,7 +50,7 @@ export class Taken implements Reservation {
   readonly tokens: number
   readonly requestMark: number
   readonly tokenMark: number
-  private readonly ledger: Ledger
+  readonly ledger: Ledger
   private readonly at: number
   private isOpen = true
 

@@ -11,7 +11,7 @@ import * as Deadline from "../Deadline.ts"
 import { DeadlineExceeded, Shed } from "../PolicyError.ts"
 import type { Call, RateLimit, Used } from "../RateLimit.ts"
 import { classify } from "../Retryable.ts"
-import { Taken, wholeTokens } from "./ledger.ts"
+import { Current, Taken, wholeTokens } from "./ledger.ts"
 
 interface Ahead extends Used {
   requests: number
@@ -28,6 +28,9 @@ interface Turn {
 }
 
 type Restore = <A, E, R>(self: Effect.Effect<A, E, R>) => Effect.Effect<A, E, R>
+
+const takenBy = ({ reservation }: Concurrency.Claim): Taken | undefined =>
+  reservation instanceof Taken ? reservation : undefined
 
 export class Turns {
   private readonly limit: RateLimit
@@ -54,7 +57,7 @@ export class Turns {
         let isStarted = false
         const started = Effect.suspend(() => {
           isStarted = true
-          return self
+          return Effect.provideService(self, Current, takenBy(turn.claim))
         })
         const ended = (exit: Exit.Exit<A, E>): Effect.Effect<void> =>
           Effect.sync(() => {
@@ -118,7 +121,7 @@ export class Turns {
     tokensOf: ((result: A) => number | undefined) | undefined
   ): void {
     const { claim, clock, key } = turn
-    const reservation = claim.reservation instanceof Taken ? claim.reservation : undefined
+    const reservation = takenBy(claim)
     if (reservation === undefined) return
     const now = clock.currentTimeMillisUnsafe()
     if (!isStarted) return reservation.refund()
