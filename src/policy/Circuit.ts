@@ -33,7 +33,8 @@ export interface Options {
    */
   readonly failures?: number | undefined
   /**
-   * Opens by the share of failures instead. Default: none. Each send then passes through Effect's breaker (14 µs).
+   * Opens by the share of failures instead. Default: none. Each send then passes through Effect's breaker: about 20 µs,
+   * half of it the Schedule of `openFor`.
    */
   readonly rate?: Rate | undefined
   /**

@@ -1,7 +1,7 @@
 import { assert, describe, it } from "@effect/vitest"
 import { Duration, Effect, Exit, Stream } from "effect"
 import { TestClock } from "effect/testing"
-import { Deadline, Fallback, PolicyError, type Retryable } from "holdfast/policy"
+import { Circuit, Deadline, Fallback, PolicyError, type Retryable } from "holdfast/policy"
 
 const error = (members: Partial<Retryable.Retryable> = {}): Retryable.Retryable => ({
   isRetryable: true,
@@ -151,6 +151,26 @@ describe("Fallback", () => {
       yield* TestClock.adjust("5 seconds")
       yield* ask
       assert.strictEqual(take(), "b a")
+    })
+  )
+
+  it.effect("leaves a primary alone while its circuit is open, and lets the trial through", () =>
+    Effect.gen(function* () {
+      const circuit = yield* Circuit.make({ failures: 2, openFor: "10 seconds" })
+      let sends = 0
+      let isUp = false
+      const send = Effect.suspend(() => {
+        sends++
+        return isUp ? Effect.succeed("a") : Effect.fail(error())
+      })
+      const { ask, take } = yield* over({ a: circuit.protect("k")(send), b: Effect.succeed("b") })
+      for (let n = 0; n < 5; n++) yield* ask
+      // The third call finds the circuit open; the others do not even ask it.
+      assert.strictEqual(take(), "a b a b a b b b")
+      assert.strictEqual(sends, 2)
+      isUp = true
+      yield* TestClock.adjust("10 seconds")
+      assert.deepStrictEqual(yield* ask, Exit.succeed("a"))
     })
   )
 
