@@ -37,8 +37,12 @@ export const traced = (
     const sent = send(isPropagated ? withHeaders(request, TraceContext.toHeaders(span)) : request)
     // Below a plain body runs nothing that could have a span of its own.
     const isPlain = request.body._tag === "Raw" || request.body._tag === "Empty" || request.body._tag === "Uint8Array"
-    return Effect.onExit(isPlain ? sent : Effect.withParentSpan(sent, span, { captureStackTrace: false }), (exit) =>
-      Effect.sync(() => end(context, span, exit))
+    return Effect.onExitPrimitive(
+      isPlain ? sent : Effect.withParentSpan(sent, span, { captureStackTrace: false }),
+      (exit) => {
+        end(context, span, exit)
+        return undefined
+      }
     )
   })
 
