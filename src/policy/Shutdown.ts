@@ -14,11 +14,10 @@ import * as Effect from "effect/Effect"
 import * as Fiber from "effect/Fiber"
 import { dual } from "effect/Function"
 import * as Runtime from "effect/Runtime"
-import type * as Scope from "effect/Scope"
 import { Current, type Drainable, type Report, Work } from "./internal/drains.ts"
 import { exitCodes, type Host, listen, processHost, type Signal } from "./internal/signals.ts"
 
-export { Current, type Drainable, type Report } from "./internal/drains.ts"
+export { Current, type Drainable, register, type Report, type Watch } from "./internal/drains.ts"
 export type { Host, Signal } from "./internal/signals.ts"
 
 export interface Options {
@@ -54,22 +53,16 @@ export class Stopped extends Data.TaggedError("Stopped")<{
   override get message(): string {
     const { isClean, report, signal } = this
     if (report === undefined) return `stopped by ${signal}, at once by a second signal`
-    const { finished, interrupted, units } = report
-    const ofUnits = units.finished + units.interrupted === 0 ? "" : `, ${say(units, "unit")}`
+    const all = [say(report, "call"), say(report.units, "unit")].filter((counts) => counts !== "")
     const left = isClean ? "" : "; the grace ended before the finalizers did"
-    return `stopped by ${signal}: ${say({ finished, interrupted }, "call")}${ofUnits}${left}`
+    return `stopped by ${signal}: ${all.join(", ") || "nothing was under way"}${left}`
   }
 }
 
 const say = ({ finished, interrupted }: Report["units"], noun: string): string =>
-  `${finished} ${noun}${finished === 1 ? "" : "s"} finished, ${interrupted} interrupted`
-
-/**
- * Lets what can be drained take part in the shutdown around, until the scope closes. `Policy.open` does it for each
- * policy. Where no shutdown is around it does nothing.
- */
-export const register = (drainable: Drainable): Effect.Effect<void, never, Scope.Scope> =>
-  Effect.withFiber((fiber) => fiber.getRef(Current)?.register(drainable) ?? Effect.void)
+  finished + interrupted === 0
+    ? ""
+    : `${finished} ${noun}${finished === 1 ? "" : "s"} finished, ${interrupted} interrupted`
 
 /** Whether a signal has asked the program around to end. */
 export const isStopping: Effect.Effect<boolean> = Effect.withFiber((fiber) =>

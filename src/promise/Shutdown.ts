@@ -32,11 +32,14 @@ type Closes = { readonly close: (options: { readonly grace: number }) => Promise
 const windDown = async (client: Closes, signal: Signal, graceMillis: number, options: SignalOptions): Promise<void> => {
   // The last quarter, at most 5 seconds, belongs to what is interrupted and to the hook.
   const drainMillis = graceMillis - Math.min(graceMillis / 4, 5000)
-  const closing = Effect.timeoutOption(
-    Effect.promise(() => client.close({ grace: drainMillis })),
-    (graceMillis + drainMillis) / 2
+  // Called in this very turn: the next call is refused.
+  const closing = client.close({ grace: drainMillis })
+  const closed = await Effect.runPromise(
+    Effect.timeoutOption(
+      Effect.promise(() => closing),
+      (graceMillis + drainMillis) / 2
+    )
   )
-  const closed = await Effect.runPromise(closing)
   const report = closed._tag === "Some" ? closed.value : undefined
   await options.onClosed?.({ signal, exitCode: exitCodes[signal], report })
   // What finished last still has its result to put away, in steps that no client sees.

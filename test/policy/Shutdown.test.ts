@@ -57,7 +57,7 @@ describe("Shutdown", () => {
       const { exitCode, isClean, message } = yield* stopped
       assert.isTrue(isReleased)
       assert.deepStrictEqual({ exitCode, isClean }, { exitCode: 143, isClean: true })
-      assert.strictEqual(message, "stopped by SIGTERM: 0 calls finished, 0 interrupted")
+      assert.strictEqual(message, "stopped by SIGTERM: nothing was under way")
     })
   )
 

@@ -108,3 +108,10 @@ export const Current: Context.Reference<Watch | undefined> = Context.Reference<W
   "holdfast/policy/Shutdown/Current",
   { defaultValue: () => undefined }
 )
+
+/**
+ * Lets what can be drained take part in the shutdown around, until the scope closes. `Policy.open` does it for each
+ * policy. Where no shutdown is around it does nothing.
+ */
+export const register = (drainable: Drainable): Effect.Effect<void, never, Scope.Scope> =>
+  Effect.withFiber((fiber) => fiber.getRef(Current)?.register(drainable) ?? Effect.void)
