@@ -55,9 +55,11 @@ export interface Options {
   readonly maxKeys?: number | undefined
   /**
    * Where the states are kept: `yield* CircuitBreakerStore` under `layerStoreRedis()`, for processes that share circuits.
-   * Default: in memory. Each send then asks the store; when the store does not answer, the send runs.
+   * Default: in memory. Each send then asks the store. When the store fails, sends run uncounted for ten seconds.
    */
   readonly store?: CircuitBreaker.CircuitBreakerStore["Service"] | undefined
+  /** The longest time for an answer of `store`. Default: `"1 second"`, a thousand times what Redis needs. */
+  readonly storeTimeout?: Duration.Input | undefined
 }
 
 /** The state of one key. */

@@ -187,6 +187,30 @@ describe("Circuit", () => {
     }).pipe(Effect.provide(CircuitBreaker.layerStoreMemory()))
   )
 
+  it.effect("lets sends run while the store hangs, and waits for it once", () =>
+    Effect.gen(function* () {
+      let asked = 0
+      const hang = Effect.suspend(() => {
+        asked++
+        return Effect.never
+      })
+      const store = CircuitBreaker.CircuitBreakerStore.of({ admit: () => hang, record: () => hang, state: () => hang })
+      const { send } = yield* protectedBy({ store })
+      const first = yield* Effect.forkChild(send(Effect.succeed(1)), { startImmediately: true })
+      yield* TestClock.adjust("999 millis")
+      assert.isUndefined(first.pollUnsafe())
+      yield* TestClock.adjust("1 millis")
+      assert.deepStrictEqual(yield* Fiber.join(first), Exit.succeed(1))
+      for (let n = 0; n < 9; n++) assert.deepStrictEqual(yield* send(Effect.succeed(n)), Exit.succeed(n))
+      assert.strictEqual(asked, 1)
+      yield* TestClock.adjust("10 seconds")
+      const again = yield* Effect.forkChild(send(Effect.succeed(2)), { startImmediately: true })
+      assert.strictEqual(asked, 2)
+      yield* TestClock.adjust("1 second")
+      assert.deepStrictEqual(yield* Fiber.join(again), Exit.succeed(2))
+    })
+  )
+
   it.effect("remembers no more than maxKeys keys", () =>
     Effect.gen(function* () {
       const { circuit, fail } = yield* protectedBy({ failures: 1, maxKeys: 2 })

@@ -14,6 +14,7 @@ import type * as Stream from "effect/Stream"
 import type { Circuit, Options, State, Transition } from "../Circuit.ts"
 import { AttemptTimeout, CircuitOpen, isPolicyError } from "../PolicyError.ts"
 import { classify as classifyError, type Retryable } from "../Retryable.ts"
+import { RemoteStore } from "./remoteStore.ts"
 import { Troubles } from "./troubles.ts"
 
 type Outcome = CircuitBreaker.Outcome
@@ -33,14 +34,21 @@ class KeyedCircuit implements Circuit {
   private readonly options: Options
   private readonly breaker: CircuitBreaker.CircuitBreaker
   private readonly troubles: Troubles
+  private readonly remote: RemoteStore | undefined
   /** Whether every send has to be counted: by a share, or because others count with us. */
   private readonly countsAll: boolean
 
-  constructor(options: Options, breaker: CircuitBreaker.CircuitBreaker, troubles: Troubles) {
+  constructor(
+    options: Options,
+    breaker: CircuitBreaker.CircuitBreaker,
+    troubles: Troubles,
+    remote: RemoteStore | undefined
+  ) {
     this.options = options
+    this.remote = remote
     this.breaker = breaker
     this.troubles = troubles
-    this.countsAll = options.rate !== undefined || options.store !== undefined
+    this.countsAll = options.rate !== undefined || remote !== undefined
     this.transitions = breaker.transitions
   }
 
@@ -52,7 +60,9 @@ class KeyedCircuit implements Circuit {
         if (!this.countsAll && (trouble === undefined || trouble.isQuiet)) {
           return this.quietly(key, trouble?.openings ?? 0, classify, self)
         }
-        const left = (trouble?.openUntil ?? 0) - fiber.getRef(Clock.Clock).currentTimeMillisUnsafe()
+        const now = fiber.getRef(Clock.Clock).currentTimeMillisUnsafe()
+        const left = (trouble?.openUntil ?? 0) - now
+        if (this.remote?.isResting(now) === true) return self
         if (left > 0) return Effect.fail(new CircuitOpen({ key, retryAfter: Duration.millis(left) }))
         return this.counted(key, classify, self)
       })
@@ -128,12 +138,26 @@ const stateOf = (state: CircuitBreaker.State): State => {
 
 /** Loads the breaker and makes it. */
 export const make = Effect.fnUntraced(function* (options: Options): Effect.fn.Return<Circuit, never, Scope.Scope> {
-  const { CircuitBreakerStore, consecutive, layerStoreMemory, make, rate } = yield* Effect.promise(
-    () => import("effect/persistence/CircuitBreaker")
-  )
+  const {
+    CircuitBreakerError,
+    CircuitBreakerStore,
+    CircuitBreakerStoreError,
+    consecutive,
+    layerStoreMemory,
+    make,
+    rate
+  } = yield* Effect.promise(() => import("effect/persistence/CircuitBreaker"))
+  const late = () => new CircuitBreakerError({ reason: new CircuitBreakerStoreError({ message: "no answer in time" }) })
   const { failures = 10, maxKeys = 1024, openFor = doubling, maxOpenFor = "5 minutes" } = options
   const troubles = new Troubles(maxKeys)
-  const store = options.store ?? Context.get(yield* Layer.build(layerStoreMemory()), CircuitBreakerStore)
+  const remote =
+    options.store === undefined
+      ? undefined
+      : new RemoteStore(Duration.toMillis(options.storeTimeout ?? "1 second"), late)
+  const store =
+    options.store === undefined || remote === undefined
+      ? Context.get(yield* Layer.build(layerStoreMemory()), CircuitBreakerStore)
+      : remote.bound(options.store)
   const { size = 100 } = options.rate ?? {}
   const breaker = make({
     tripPolicy:
@@ -144,5 +168,5 @@ export const make = Effect.fnUntraced(function* (options: Options): Effect.fn.Re
     maxOpenDuration: maxOpenFor
   })
   const observed = Effect.provideService(breaker, CircuitBreakerStore, troubles.observe(store))
-  return new KeyedCircuit(options, yield* observed, troubles)
+  return new KeyedCircuit(options, yield* observed, troubles, remote)
 })
