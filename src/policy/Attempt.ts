@@ -4,8 +4,8 @@
 import * as Context from "effect/Context"
 import type { Phase } from "./Retryable.ts"
 
-/** Why a call waited before this attempt. */
-export type WaitCause = "none" | "backoff" | "retryAfter"
+/** Why a call waited before this attempt; `"hedge"` is the second send beside a slow one. */
+export type WaitCause = "none" | "backoff" | "retryAfter" | "hedge"
 
 /** One send. */
 export interface Attempt {

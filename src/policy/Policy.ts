@@ -1,26 +1,45 @@
 /**
- * deadline (total) → admission (drain) → retry loop [ each send: slot → attempt timeout → send ]
+ * deadline (total) → admission (drain) → fallback → retry loop
+ *   [ circuit → hedge → each send: slot and rate, granted together → retry and cost budget → attempt timeout → send ]
  *
  * All policies as one value with production defaults, and the one loop that runs them in this order. The slot goes
- * back when its send ends, so a call that waits to retry holds none.
+ * back when its send ends, so a call that waits to retry holds none. A fallback stands above the policies of its
+ * alternatives (`Fallback`, `FallbackLlm`), each of which has slots, rates and a circuit of its own.
  */
-import * as Context from "effect/Context"
+import type * as Config from "effect/Config"
 import type * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
-import * as Exit from "effect/Exit"
 import type * as Scope from "effect/Scope"
-import { type Recorder, Story } from "./Attempt.ts"
-import * as Concurrency from "./Concurrency.ts"
-import { Run } from "./internal/run.ts"
-import { Draining, type PolicyError } from "./PolicyError.ts"
-import * as Retry from "./Retry.ts"
+import type { Recorder } from "./Attempt.ts"
+import * as Circuit from "./Circuit.ts"
+import type * as Concurrency from "./Concurrency.ts"
+import type * as CostBudget from "./CostBudget.ts"
+import type * as Hedge from "./Hedge.ts"
+import { OpenPolicy } from "./internal/held.ts"
+import { make } from "./internal/settings.ts"
+import type { Draining, PolicyError } from "./PolicyError.ts"
+import type * as RateLimit from "./RateLimit.ts"
+import type * as Retry from "./Retry.ts"
+import type * as RetryBudget from "./RetryBudget.ts"
 import type { Retryable } from "./Retryable.ts"
-import * as Telemetry from "./Telemetry.ts"
-import * as Timeout from "./Timeout.ts"
+import * as Shutdown from "./Shutdown.ts"
+import type * as Timeout from "./Timeout.ts"
+
+export { defaults, make, merge, Override, Sending } from "./internal/settings.ts"
 
 export interface Options extends Concurrency.Options {
   readonly retry?: Retry.Options | undefined
   readonly timeout?: Timeout.Options | undefined
+  /** How much all calls may retry together. Default: on, a tenth of the calls; `false` for no bound. */
+  readonly retryBudget?: RetryBudget.Options | false | undefined
+  /** Requests and tokens per window. Default: none, limits differ by account; a throttled call waits as it is told to. */
+  readonly rateLimit?: RateLimit.Options | undefined
+  /** Leaves alone what keeps failing. Default: none, since where there is no other endpoint it only fails sooner. */
+  readonly circuit?: Circuit.Options | undefined
+  /** A second send when the first is slow. Default: none: it costs requests. Streams are not hedged. */
+  readonly hedge?: Hedge.Options | undefined
+  /** What all calls may spend together. Default: none; budgets of a run or a tenant are `CostBudget.within`. */
+  readonly costBudget?: CostBudget.Options | undefined
 }
 
 /** An immutable policy. It holds no state: `open` makes the slots and counters that calls share. */
@@ -30,34 +49,26 @@ export interface Policy {
   readonly timeout: Timeout.Timeout
 }
 
-/** A policy of these options; what is left out has its default. */
-export const make = (options: Options = {}): Policy => ({
-  options,
-  retry: Retry.make(options.retry),
-  timeout: Timeout.make(options.timeout)
-})
+/**
+ * Reads a policy from the program's Config, with `prefix` before each name: `RETRIES`, `RETRY_BASE`, `RETRY_MAX_DELAY`,
+ * `MAX_RETRY_AFTER`, `CONNECT_TIMEOUT`, `ATTEMPT_TIMEOUT`, `FIRST_CONTENT_TIMEOUT`, `IDLE_CONTENT_TIMEOUT`,
+ * `TOTAL_TIMEOUT`, `MAX_CONCURRENCY`, `MAX_QUEUE`, `MAX_WAIT`, `REQUESTS_PER_MINUTE`, `TOKENS_PER_MINUTE`. What is not
+ * set stays as `options` has it; what cannot be read fails with an error that names it. Default prefix: `"HOLDFAST"`.
+ */
+export const fromConfig = (prefix = "HOLDFAST", options: Options = {}): Effect.Effect<Policy, Config.ConfigError> =>
+  // Config brings Schema, which is slow to load: only who reads one pays for it.
+  Effect.flatMap(
+    Effect.promise(() => import("./internal/options.ts")),
+    ({ read }) => Effect.map(read(prefix, options), make)
+  )
 
-/** The policy without any option set. */
-export const defaults: Policy = make()
-
-/** A policy with some options changed: the parts that `options` names win, one by one. */
-export const merge = (self: Policy, options: Options): Policy =>
-  make({
-    ...self.options,
-    ...options,
-    retry: { ...self.options.retry, ...options.retry },
-    timeout: { ...self.options.timeout, ...options.timeout }
-  })
-
-/** Settings for the calls inside, merged over those of the layer. State (slots, counters) is never changed by it. */
-export const Override: Context.Reference<Pick<Options, "retry" | "timeout"> | undefined> = Context.Reference<
-  Pick<Options, "retry" | "timeout"> | undefined
->("holdfast/policy/Policy/Override", { defaultValue: () => undefined })
-
-/** Set under a policy's send. What is under it (`ResilientHttpClient`) sends exactly once: one owner of retries. */
-export const Sending: Context.Reference<boolean> = Context.Reference<boolean>("holdfast/policy/Policy/Sending", {
-  defaultValue: () => false
-})
+/** What one call, or all calls inside, may set for themselves. */
+export interface CallSettings extends Pick<Options, "retry" | "timeout"> {
+  /** The class of the calls in the line for slots. Default: `"normal"`. */
+  readonly priority?: Concurrency.Priority | undefined
+  /** Who the calls are for; tenants of one class take turns. Default: one tenant for all. */
+  readonly tenant?: string | undefined
+}
 
 /** What one call says of itself. */
 export interface Call {
@@ -71,6 +82,13 @@ export interface Call {
   readonly onDiscard?: ((error: unknown) => void) | undefined
   /** Writes the story of this call. Default: the recorder in `Attempt.Story`, if any. */
   readonly recorder?: Recorder | undefined
+  /** What a send may use; asked for only where a rate limit or a cost budget counts it. Default: nothing known. */
+  readonly estimate?: (() => CostBudget.Estimate) | undefined
+  /**
+   * What the send has used that succeeded this moment. A failure says it by its member `usage`. Default: unknown, the
+   * estimate stands.
+   */
+  readonly usage?: (() => CostBudget.Usage | undefined) | undefined
 }
 
 /** A send that has succeeded and still holds its slot: a stream that is being read. */
@@ -82,8 +100,8 @@ export interface Lease<A> {
   readonly totalMillis: number
   /** The times in force for this call. */
   readonly timeout: Timeout.Timeout
-  /** Gives the slot back and ends the attempt's record. More calls do nothing. */
-  readonly end: (outcome: string) => void
+  /** Gives the slot back, settles the usage and ends the attempt's record. More calls do nothing. */
+  readonly end: (outcome: string, usage?: CostBudget.Usage | undefined) => void
   /** Sets what ends the reader when the client is closed under it. */
   readonly onStop: (stop: (error: Draining) => void) => void
 }
@@ -100,6 +118,12 @@ export interface DrainReport {
 export interface Held {
   readonly policy: Policy
   readonly concurrency: Concurrency.Concurrency
+  /** Its circuits: an open one reads as a cool-down to `Fallback`. `undefined` without the option. */
+  readonly circuit: Circuit.Circuit | undefined
+  /** Its rates, which learn from what responses say of them. `undefined` without the option. */
+  readonly rateLimit: RateLimit.RateLimit | undefined
+  /** What its calls have spent. `undefined` without the option. */
+  readonly costBudget: CostBudget.CostBudget | undefined
   /** Runs an effect under the policy: the whole call. */
   readonly apply: (call: Call) => <A, E, R>(self: Effect.Effect<A, E, R>) => Effect.Effect<A, E | PolicyError, R>
   /**
@@ -114,143 +138,18 @@ export interface Held {
   readonly drain: (grace: Duration.Input) => Effect.Effect<DrainReport>
 }
 
-/** The calls in flight of one open policy, and whether it takes new ones. */
-class Admission {
-  readonly running = new Set<{ readonly refuse: (error: Draining) => void }>()
-  isDraining = false
-  private onIdle: Array<() => void> = []
-
-  /** Runs a call and counts it as running meanwhile. */
-  run<A, E, R, R2>(run: Run<R2>, self: Effect.Effect<A, E, R>): Effect.Effect<A, E, R> {
-    const counted = Effect.suspend(() => {
-      this.running.add(run)
-      return self
-    })
-    return Effect.onExit(counted, () => Effect.sync(() => this.end(run)))
-  }
-
-  end<R2>(run: Run<R2>): void {
-    if (!this.running.delete(run) || this.running.size > 0) return
-    for (const idle of this.onIdle.splice(0)) idle()
-  }
-
-  /** Waits until nothing runs. */
-  readonly idle: Effect.Effect<void> = Effect.callback<void>((resume) => {
-    if (this.running.size === 0) return resume(Effect.void)
-    this.onIdle.push(() => resume(Effect.void))
-  })
-}
-
-const mark = <R>(context: Context.Context<R>): Context.Context<R> => Context.add(context, Sending, true)
-
-class OpenPolicy implements Held {
-  readonly policy: Policy
-  readonly concurrency: Concurrency.Concurrency
-  private readonly admission = new Admission()
-  private readonly gauges: Telemetry.Gauges
-
-  constructor(policy: Policy) {
-    this.policy = policy
-    this.concurrency = Concurrency.makeUnsafe(policy.options)
-    this.gauges = new Telemetry.Gauges(this.concurrency)
-  }
-
-  private begin<R>(call: Call, context: Context.Context<R>, isLease: boolean): Run<R> {
-    this.gauges.see(context, call.key)
-    const override = Context.get(context, Override)
-    const policy = override === undefined ? this.policy : merge(this.policy, override)
-    const recorder = call.recorder ?? Context.get(context, Story)
-    const { key, safety } = call
-    const { timeout } = policy
-    const { classify } = call
-    const retry =
-      classify === undefined || policy.options.retry?.classify !== undefined
-        ? policy.retry
-        : { ...policy.retry, classify }
-    return new Run(
-      {
-        key,
-        safety,
-        retry,
-        timeout,
-        recorder,
-        concurrency: this.concurrency,
-        mark,
-        isLease,
-        isTraced: Telemetry.isTraced(context),
-        onDiscard: call.onDiscard
-      },
-      context
-    )
-  }
-
-  apply: Held["apply"] = (call) => (self) =>
-    Effect.contextWith((context) => {
-      if (this.admission.isDraining) return Effect.fail(new Draining({ key: call.key }))
-      const run = this.begin(call, context, false)
-      return this.admission.run(
-        run,
-        Retry.loop(run, (wait) => run.send(self, wait))
-      )
-    })
-
-  lease: Held["lease"] = (call, open) =>
-    Effect.contextWith((context) => {
-      if (this.admission.isDraining) return Effect.fail(new Draining({ key: call.key }))
-      const run = this.begin(call, context, true)
-      const opened = open(run.timeout)
-      const end = (outcome: string): void => {
-        run.endLease(outcome)
-        this.admission.end(run)
-      }
-      const onStop = (stop: (error: Draining) => void): void => {
-        run.stop = stop
-      }
-      const { deadlineAt, timeout, totalMillis } = run
-      const held = { deadlineAt, timeout, totalMillis, end, onStop }
-      const leased = Effect.suspend(() => {
-        this.admission.running.add(run)
-        return Effect.onExit(
-          Retry.loop(run, (wait) => run.send(opened, wait)),
-          (exit) => (Exit.isFailure(exit) ? Effect.sync(() => this.admission.end(run)) : Effect.void)
-        )
-      })
-      return Effect.andThen(
-        Effect.addFinalizer(() => Effect.sync(() => end("interrupted"))),
-        Effect.map(leased, (value) => ({ ...held, value }))
-      )
-    })
-
-  /** Interrupts what runs. Nobody can call any more, so its gauges go. */
-  readonly close: Effect.Effect<void> = Effect.suspend(() =>
-    Effect.andThen(
-      this.drain(0),
-      Effect.sync(() => this.gauges.close())
-    )
-  )
-
-  drain: Held["drain"] = (grace) =>
-    Effect.gen({ self: this }, function* () {
-      const { admission } = this
-      admission.isDraining = true
-      const before = admission.running.size
-      yield* Effect.timeoutOption(admission.idle, grace)
-      const interrupted = admission.running.size
-      // First those who wait for a slot, or the slots of the others would let them begin.
-      this.concurrency.shedAllUnsafe()
-      for (const run of admission.running) run.refuse(new Draining({ key: "client" }))
-      // What was interrupted runs its finalizers; those that take longer than this go on by themselves.
-      yield* Effect.timeoutOption(admission.idle, "5 seconds")
-      return { finished: before - interrupted, interrupted }
-    })
-}
-
 /** Makes the slots and counters of a policy. Closing the scope interrupts what still runs through it. */
 export const open = (policy: Policy): Effect.Effect<Held, never, Scope.Scope> =>
-  Effect.acquireRelease(
-    Effect.sync(() => new OpenPolicy(policy)),
-    (held) => held.close
-  )
+  Effect.gen(function* () {
+    const { options } = policy
+    const circuit = options.circuit === undefined ? undefined : yield* Circuit.make(options.circuit)
+    const held = yield* Effect.acquireRelease(
+      Effect.sync(() => new OpenPolicy(policy, circuit)),
+      (held) => held.close
+    )
+    yield* Shutdown.register(held)
+    return held
+  })
 
 /** Opens a policy; one that is open already stays as it is, and whoever opened it closes it. */
 export const hold = (policy: Policy | Held): Effect.Effect<Held, never, Scope.Scope> =>

@@ -5,15 +5,18 @@ import * as ByteSize from "effect/ByteSize"
 import type * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import type * as HttpClient from "effect/http/HttpClient"
+import type { HttpClientError } from "effect/http/HttpClientError"
 import type { HttpClientRequest } from "effect/http/HttpClientRequest"
 import type { HttpClientResponse } from "effect/http/HttpClientResponse"
 import * as HttpIncomingMessage from "effect/http/HttpIncomingMessage"
 import type * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
 import * as EventStream from "../../http/EventStream.ts"
+import * as RateLimitHeaders from "../../http/RateLimitHeaders.ts"
 import { Recorder } from "../../policy/Attempt.ts"
 import type * as Policy from "../../policy/Policy.ts"
 import { AttemptTimeout } from "../../policy/PolicyError.ts"
+import type * as RateLimit from "../../policy/RateLimit.ts"
 import type * as Timeout from "../../policy/Timeout.ts"
 import * as Timer from "../../policy/Timer.ts"
 import { type Answer, type FinishReason, Llm, type Request, type StreamEvent } from "../Llm.ts"
@@ -26,6 +29,7 @@ import {
   type Reason
 } from "../LlmError.ts"
 import * as Usage from "../Usage.ts"
+import { estimateOf } from "./estimate.ts"
 import { reasonOfHttpError } from "./httpReason.ts"
 import { type Decoder, Streaming } from "./streaming.ts"
 import { Meter, type Operation } from "./telemetry.ts"
@@ -67,9 +71,18 @@ export interface Protocol {
 class Story {
   readonly recorder = new Recorder()
   requestId: string | undefined = undefined
+  /** Of the last answer. */
+  usage: Usage.Usage | undefined = undefined
 }
 
 const isReason = (decoded: Decoded | Reason): decoded is Reason => "_tag" in decoded
+
+const toReason = (error: HttpClientError | Reason): Reason =>
+  error._tag === "HttpClientError" ? reasonOfHttpError(error) : error
+
+/** The tokens of an answer; a server that does not count says zero, and then the estimate stands. */
+const usageOf = ({ usage }: Decoded): Usage.Usage | undefined =>
+  usage.inputTokens + usage.outputTokens > 0 ? usage : undefined
 
 const invalid = (request: Request): InvalidRequest | undefined => {
   if (request.messages.length === 0) return new InvalidRequest({ description: "a request needs at least one message" })
@@ -81,19 +94,29 @@ export const make = (protocol: Protocol, http: HttpClient.HttpClient, held: Poli
   const { key, model, provider } = protocol
   const meter = new Meter(provider, key)
 
-  const send = (request: Request, stream: boolean, story: Story): Effect.Effect<HttpClientResponse, Reason> => {
+  /** Sends once; the answer has a status of success. */
+  const send = (
+    request: Request,
+    stream: boolean,
+    story: Story
+  ): Effect.Effect<HttpClientResponse, HttpClientError | Reason> => {
     story.requestId = undefined
-    return Effect.flatMap(
-      Effect.mapError(http.execute(protocol.encode(request, stream)), reasonOfHttpError),
-      (response) => {
-        story.requestId = response.headers["x-request-id"] ?? response.headers["request-id"]
-        return response.status >= 200 && response.status < 300 ? Effect.succeed(response) : failed(response)
-      }
-    )
+    return Effect.flatMap(http.execute(protocol.encode(request, stream)), (response) => {
+      const { headers, status } = response
+      story.requestId = headers["x-request-id"] ?? headers["request-id"]
+      const answered = status >= 200 && status < 300 ? Effect.succeed(response) : failed(response)
+      return held.rateLimit === undefined ? answered : Effect.andThen(learn(held.rateLimit, response), answered)
+    })
   }
 
-  const body = (response: HttpClientResponse): Effect.Effect<string, Reason> =>
-    Effect.mapError(response.text, reasonOfHttpError)
+  /** Takes what a response says of the provider's limits. */
+  const learn = (rateLimit: RateLimit.RateLimit, { headers }: HttpClientResponse): Effect.Effect<void> =>
+    Effect.clockWith((clock) => {
+      const now = clock.currentTimeMillisUnsafe()
+      const hint = RateLimitHeaders.readAt(headers, now)
+      if (hint !== undefined) rateLimit.learnUnsafe(key, hint, now)
+      return Effect.void
+    })
 
   const failed = (response: HttpClientResponse): Effect.Effect<never, Reason> =>
     Effect.flatMap(errorBody(response), (text) =>
@@ -108,6 +131,15 @@ export const make = (protocol: Protocol, http: HttpClient.HttpClient, held: Poli
     return new LlmError({ provider, reason: told, attempts, requestId: story.requestId })
   }
 
+  /** What the policy is told of one call. */
+  const callOf = (request: Request, story: Story): Policy.Call => ({
+    key,
+    safety: "costly",
+    recorder: story.recorder,
+    estimate: () => estimateOf(request),
+    usage: () => story.usage
+  })
+
   const generateText = (request: Request): Effect.Effect<Answer, LlmError> =>
     Effect.contextWith((context) => {
       const operation = meter.begin(context, "chat", request.model ?? model, request, false)
@@ -119,14 +151,17 @@ export const make = (protocol: Protocol, http: HttpClient.HttpClient, held: Poli
       const story = new Story()
       const refused = invalid(request)
       if (refused !== undefined) return Effect.fail(toError(refused, story))
-      const sent = Effect.flatMap(send(request, false, story), (response) =>
-        Effect.flatMap(body(response), (text) => {
+      const answered = Effect.flatMap(send(request, false, story), ({ text }) => text)
+      const sent = Effect.matchEffect(answered, {
+        onFailure: (error) => Effect.fail(toReason(error)),
+        onSuccess: (text) => {
           const decoded = protocol.decode(text)
-          return isReason(decoded) ? Effect.fail(decoded) : Effect.succeed(decoded)
-        })
-      )
-      const { recorder } = story
-      return Effect.matchEffect(held.apply({ key, safety: "costly", recorder })(sent), {
+          if (isReason(decoded)) return Effect.fail(decoded)
+          story.usage = usageOf(decoded)
+          return Effect.succeed(decoded)
+        }
+      })
+      return Effect.matchEffect(held.apply(callOf(request, story))(sent), {
         onFailure: (reason) => Effect.fail(toError(reason, story)),
         onSuccess: (decoded) =>
           Effect.succeed({
@@ -136,7 +171,7 @@ export const make = (protocol: Protocol, http: HttpClient.HttpClient, held: Poli
             usage: decoded.usage,
             model: decoded.model ?? request.model ?? model,
             requestId: story.requestId,
-            attempts: recorder.attempts,
+            attempts: story.recorder.attempts,
             raw: decoded.raw
           })
       })
@@ -147,7 +182,10 @@ export const make = (protocol: Protocol, http: HttpClient.HttpClient, held: Poli
     Effect.clockWith((clock) => {
       const since = clock.currentTimeMillisUnsafe()
       const { attemptMillis, firstContentMillis } = timeout
-      const opening = Effect.flatMap(send(request, true, story), (response) => readerOf(response, protocol))
+      const opening = Effect.mapError(
+        Effect.flatMap(send(request, true, story), (response) => readerOf(response, protocol)),
+        toReason
+      )
       const source = Timer.within(opening, Math.min(attemptMillis, firstContentMillis), (): Reason =>
         attemptMillis <= firstContentMillis
           ? new AttemptTimeout({ key, timeoutMillis: attemptMillis })
@@ -155,8 +193,7 @@ export const make = (protocol: Protocol, http: HttpClient.HttpClient, held: Poli
       )
       return Effect.flatMap(source, ({ decoder, reader }) => {
         const waitedMillis = clock.currentTimeMillisUnsafe() - since
-        const toReason = reasonOfHttpError
-        const streaming = new Streaming({ key, reader, decoder, clock, times: timeout, waitedMillis, toReason })
+        const streaming = new Streaming({ key, reader, decoder, clock, times: timeout, waitedMillis })
         const opened = Effect.as(streaming.first, { streaming, decoder })
         // What fails before the first content is retried on another connection; so is what is interrupted there.
         return Effect.onExit(opened, (exit) => (exit._tag === "Failure" ? Effect.sync(streaming.close) : Effect.void))
@@ -194,7 +231,7 @@ export const make = (protocol: Protocol, http: HttpClient.HttpClient, held: Poli
           operation.interrupted()
         })
       )
-      const lease = yield* held.lease({ key, safety: "costly", recorder }, (timeout) =>
+      const lease = yield* held.lease(callOf(request, story), (timeout) =>
         Effect.map(attempt(request, story, timeout), (opened) => {
           current = opened.streaming
           operation.firstContent()
@@ -207,7 +244,7 @@ export const make = (protocol: Protocol, http: HttpClient.HttpClient, held: Poli
         deadlineAt: lease.deadlineAt,
         totalMillis: lease.totalMillis,
         onEnd: (outcome) => {
-          lease.end(outcome)
+          lease.end(outcome, decoder.usage)
           const finish: Finish = {
             type: "finish",
             finishReason: decoder.finishReason ?? "other",

@@ -20,6 +20,7 @@ import {
   StreamTruncated
 } from "../LlmError.ts"
 import type * as Usage from "../Usage.ts"
+import { reasonOfHttpError } from "./httpReason.ts"
 
 /** What a provider's decoder of events knows. */
 export interface Decoder {
@@ -71,7 +72,6 @@ export interface Options {
   readonly times: Times
   /** What of `firstContent` was used before the headers came. */
   readonly waitedMillis: number
-  readonly toReason: (error: HttpClientError) => Reason
 }
 
 export class Streaming {
@@ -221,7 +221,7 @@ export class Streaming {
     const { partial, usage } = this.decoder
     return Effect.catch(ended, (error): Pulled => {
       if (Cause.isDone(error)) return this.fail(new StreamTruncated({ partial, usage, delivered: this.hasContent }))
-      const reason = this.options.toReason(error)
+      const reason = reasonOfHttpError(error)
       if (!this.hasContent || reason._tag !== "ConnectionLost") {
         const isOurs = reason._tag === "InvalidResponse" && this.hasContent
         return this.fail(isOurs ? new InvalidResponse({ description: reason.description, delivered: true }) : reason)

@@ -2,6 +2,7 @@
  * The metrics of calls. Past 256 endpoints, and 32 outcomes of each, what comes reads `_OTHER`, as in OpenTelemetry's
  * conventions: a registry of metrics forgets nothing.
  */
+import * as Clock from "effect/Clock"
 import * as Context from "effect/Context"
 import * as Metric from "effect/Metric"
 import type { Attempt } from "../Attempt.ts"
@@ -100,25 +101,14 @@ export const recordAttempt = (context: Context.Context<never>, attempt: Attempt)
   if (attempt.queuedMillis > 0) endpoint.waits.of("queue").updateUnsafe(attempt.queuedMillis / 1000, context)
 }
 
-const circuitStates = { closed: 0, halfOpen: 1, open: 2 } as const
-
-/** Shows the state of a circuit as `holdfast_circuit_state`: 0 closed, 1 half open, 2 open. Told at each change. */
-export const recordCircuit = (
-  context: Context.Context<never>,
-  key: string,
-  state: keyof typeof circuitStates
-): void => {
-  const gauge = Metric.gauge("holdfast_circuit_state", {
-    description: "0 closed, 1 half open, 2 open",
-    attributes: { endpoint: labelOf(key) }
-  })
-  gauge.updateUnsafe(circuitStates[state], context)
-}
-
-/** Numbers of calls that are read only when metrics are. */
+/** Numbers that are read only when metrics are. */
 const watchable = {
   waiting: { name: "holdfast_waiting_calls", description: "Calls in the queue for a slot" },
-  inFlight: { name: "holdfast_in_flight_calls", description: "Calls that hold a slot" }
+  inFlight: { name: "holdfast_in_flight_calls", description: "Calls that hold a slot" },
+  circuit: {
+    name: "holdfast_circuit_state",
+    description: "0 closed, 1 half open, 2 open; circuits of one endpoint add up"
+  }
 } as const
 
 interface Watched {
@@ -171,9 +161,14 @@ const register = (context: Context.Context<never>, gauge: Metric.Gauge<number>):
 export interface Counts {
   readonly inFlight: (key: string) => number
   readonly waiting: (key: string) => number
+  /** When the circuit of a key lets a trial through, milliseconds since the epoch; `undefined` while it is closed. */
+  readonly openUntil: ((key: string) => number | undefined) | undefined
 }
 
-/** The gauges of one limiter: those of a key appear with its first call, and all go with `close`. */
+const stateAt = (openUntil: number | undefined, nowMillis: number): number =>
+  openUntil === undefined ? 0 : nowMillis < openUntil ? 2 : 1
+
+/** The gauges of one open policy: those of a key appear with its first call, and all go with `close`. */
 export class Gauges {
   private readonly counts: Counts
   private readonly closers = new Map<string, ReadonlyArray<() => void>>()
@@ -183,11 +178,16 @@ export class Gauges {
   /** Told of each call, before it is sent. */
   see(context: Context.Context<never>, key: string): void {
     if (this.closers.has(key) || this.closers.size >= maxEndpoints) return
-    const { inFlight, waiting } = this.counts
-    this.closers.set(key, [
+    const { inFlight, openUntil, waiting } = this.counts
+    const closers = [
       watch(context, "waiting", key, () => waiting(key)),
       watch(context, "inFlight", key, () => inFlight(key))
-    ])
+    ]
+    if (openUntil !== undefined) {
+      const clock = Context.get(context, Clock.Clock)
+      closers.push(watch(context, "circuit", key, () => stateAt(openUntil(key), clock.currentTimeMillisUnsafe())))
+    }
+    this.closers.set(key, closers)
   }
   close(): void {
     for (const closers of this.closers.values()) for (const close of closers) close()

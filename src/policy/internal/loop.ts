@@ -1,0 +1,178 @@
+/** The loop of every call: sends, and after a failure decides, waits and sends again. */
+import * as Cause from "effect/Cause"
+import * as Clock from "effect/Clock"
+import * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import * as Random from "effect/Random"
+import * as Result from "effect/Result"
+import * as Schedule from "effect/Schedule"
+import type { Recorder, Stop, WaitCause } from "../Attempt.ts"
+import { DeadlineExceeded, isPolicyError, type PolicyError } from "../PolicyError.ts"
+import type { Retry, Safety } from "../Retry.ts"
+import type { RetryBudget } from "../RetryBudget.ts"
+import type { Phase, Retryable } from "../Retryable.ts"
+import { delayMillis, mayResend } from "./backoff.ts"
+
+/** One logical call on its way through the loop. */
+export interface Call {
+  readonly key: string
+  readonly safety: Safety
+  readonly retry: Retry
+  /** Milliseconds since the epoch; `Infinity` when there is none. */
+  readonly deadlineAt: number
+  /** What the deadline was in all, for its error. */
+  readonly totalMillis: number
+  readonly recorder: Recorder | undefined
+  /** Told of a failure that does not become the call's result, to release what it holds. */
+  readonly onDiscard: ((error: unknown) => void) | undefined
+  /** What retries are paid from; a throttle whose wait the server named is free. */
+  readonly budget: RetryBudget | undefined
+  /** Whether somebody else would serve this failure now, so that nobody need wait for the server. */
+  readonly isServedElsewhere: (error: unknown) => boolean
+  /** Sleeps before a retry. */
+  readonly sleep: (millis: number) => Effect.Effect<void, PolicyError>
+}
+
+/** What the loop keeps between two sends. */
+export interface Wait {
+  readonly millis: number
+  readonly cause: WaitCause
+}
+
+/** No wait: the first send. */
+export const noWait: Wait = { millis: 0, cause: "none" }
+
+/**
+ * The loop: sends, and after a failure decides, waits and sends again. Nothing of it is built before the first
+ * failure. `send` is told what the call waited for it, and what a retry ends with that its budget does not pay.
+ */
+export const loop = <A, E, R>(
+  call: Call,
+  send: (wait: Wait, unpaid: Effect.Effect<A, E | PolicyError> | undefined) => Effect.Effect<A, E | PolicyError, R>
+): Effect.Effect<A, E | PolicyError, R> => {
+  const retryWhen = call.retry.retryWhen
+  if (call.retry.retries <= 0) return send(noWait, undefined)
+  const state = new LoopState(call)
+  const again = (wait: Wait, unpaid?: Effect.Effect<A, E | PolicyError>): Effect.Effect<A, E | PolicyError, R> =>
+    retryWhen === undefined
+      ? Effect.catchCause(send(wait, unpaid), onFailure)
+      : Effect.matchCauseEffect(send(wait, unpaid), { onFailure, onSuccess: (value) => onValue(value, retryWhen) })
+  const onFailure = (cause: Cause.Cause<E | PolicyError>): Effect.Effect<A, E | PolicyError, R> => {
+    const error = Cause.findError(cause)
+    // A defect or an interruption is nobody's failure to retry.
+    if (Result.isFailure(error) || Cause.hasDies(cause) || Cause.hasInterrupts(cause)) return Effect.failCause(cause)
+    return Effect.flatMap(state.decide(error.success), (decision) =>
+      decision._tag === "Wait"
+        ? Effect.flatMap(state.wait(decision, error.success), (wait) =>
+            again(wait, decision.isFree ? undefined : Effect.failCause(cause))
+          )
+        : decision.fail(cause)
+    )
+  }
+  const onValue = (value: A, isUnwanted: (value: unknown) => boolean): Effect.Effect<A, E | PolicyError, R> => {
+    if (!isUnwanted(value)) return Effect.succeed(value)
+    return Effect.flatMap(state.decide(unwanted), (decision) =>
+      decision._tag === "Wait"
+        ? Effect.flatMap(state.wait(decision, value), (wait) => again(wait, Effect.succeed(value)))
+        : Effect.succeed(value)
+    )
+  }
+  return again(noWait)
+}
+
+const unwanted: Retryable = { isRetryable: true, phase: "answered" }
+
+type Decision =
+  | (Wait & { readonly _tag: "Wait"; readonly isFree: boolean })
+  | { readonly _tag: "Stop"; readonly fail: <E>(cause: Cause.Cause<E>) => Effect.Effect<never, E | PolicyError> }
+
+class LoopState {
+  private readonly call: Call
+  private retried = 0
+  private timeouts = 0
+  private step: ((now: number, input: unknown) => Effect.Effect<Duration.Duration | undefined>) | undefined
+
+  constructor(call: Call) {
+    this.call = call
+  }
+
+  decide(error: unknown): Effect.Effect<Decision> {
+    const { retry } = this.call
+    // The policy's own last words; no predicate of a user's turns them into another try.
+    if (isPolicyError(error) && !error.isRetryable) return this.stop("notRetryable")
+    const failure = error === unwanted ? unwanted : retry.classify(error)
+    const isWanted = error !== unwanted && retry.retryIf !== undefined ? retry.retryIf(error) : failure.isRetryable
+    if (failure.isTimeout === true) this.timeouts++
+    if (!isWanted) return this.stop("notRetryable")
+    if (!mayResend(retry, this.call.safety, failure, this.timeouts)) return this.stop("unsafe")
+    if (this.retried >= retry.retries) return this.stop("exhausted")
+    const isFree = failure.isThrottle === true && failure.retryAfter !== undefined
+    if (!isFree && this.call.budget !== undefined && this.call.budget.available < 1) return this.stop("retryBudget")
+    if (failure.retryAfter !== undefined && this.call.isServedElsewhere(error)) return this.stop("fallback")
+    return Effect.withFiber((fiber) => {
+      const random = fiber.getRef(Random.Random).nextDoubleUnsafe()
+      const now = fiber.getRef(Clock.Clock).currentTimeMillisUnsafe()
+      if (retry.schedule === undefined) {
+        return this.fit(delayMillis(retry, this.retried, random, failure.isThrottle), failure, now)
+      }
+      return Effect.flatMap(this.scheduled(retry.schedule, now, error), (delay) =>
+        delay === undefined ? this.stop("exhausted") : this.fit(Duration.toMillis(delay), failure, now)
+      )
+    })
+  }
+
+  /** Holds a computed wait against what the server asked for and what the deadline leaves. */
+  private fit(computed: number, failure: Retryable, now: number): Effect.Effect<Decision> {
+    const asked = failure.retryAfter === undefined ? 0 : Duration.toMillis(failure.retryAfter)
+    if (asked > this.call.retry.maxRetryAfterMillis) return this.stop("retryAfterTooLong")
+    const millis = Math.max(asked, computed)
+    if (now + millis < this.call.deadlineAt) {
+      const cause = asked >= computed && asked > 0 ? "retryAfter" : "backoff"
+      return Effect.succeed({ _tag: "Wait", millis, cause, isFree: asked > 0 && failure.isThrottle === true })
+    }
+    const isBeyond = asked > 0 && now + asked >= this.call.deadlineAt
+    return this.stop(isBeyond ? "retryAfterBeyondDeadline" : "deadline", failure.phase)
+  }
+
+  private stop(why: Stop, phase: Phase = "maybeSent"): Effect.Effect<Decision> {
+    if (this.call.recorder !== undefined) this.call.recorder.stop = why
+    const { key, totalMillis } = this.call
+    return Effect.succeed({
+      _tag: "Stop",
+      fail: (cause) => {
+        if (why !== "deadline") return Effect.failCause(cause)
+        const last = Cause.squash(cause)
+        this.call.onDiscard?.(last)
+        return Effect.fail(new DeadlineExceeded({ key, totalMillis, phase, cause: last }))
+      }
+    })
+  }
+
+  /** Tells the hook, then sleeps. */
+  wait(wait: Wait, error: unknown): Effect.Effect<Wait, PolicyError> {
+    this.retried++
+    this.call.onDiscard?.(error)
+    const sleep = Effect.as(this.call.sleep(wait.millis), wait)
+    const hook = this.call.retry.onRetry
+    if (hook === undefined) return sleep
+    const { key } = this.call
+    const event = { key, retry: this.retried, error, wait: Duration.millis(wait.millis), cause: wait.cause }
+    return Effect.andThen(hook(event), sleep)
+  }
+
+  private scheduled(
+    schedule: Schedule.Schedule<unknown, unknown>,
+    now: number,
+    error: unknown
+  ): Effect.Effect<Duration.Duration | undefined> {
+    if (this.step !== undefined) return this.step(now, error)
+    return Effect.flatMap(Schedule.toStep(schedule), (step) => {
+      this.step = (at, input) =>
+        Effect.catchCause(
+          Effect.map(step(at, input), ([, delay]): Duration.Duration | undefined => delay),
+          () => Effect.succeed(undefined)
+        )
+      return this.step(now, error)
+    })
+  }
+}

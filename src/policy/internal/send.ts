@@ -1,0 +1,323 @@
+/**
+ * One send of a call: its slot and its place in the rate, what it pays, its timer, its fiber and its record.
+ *
+ * It is one `Effect.callback` that starts one fiber. Taking the slot, starting the fiber and arming the timer happen in
+ * one synchronous step, so that no interruption can come between them.
+ */
+import * as Cause from "effect/Cause"
+import type * as Context from "effect/Context"
+import * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
+import * as Fiber from "effect/Fiber"
+import type { Span } from "effect/Tracer"
+import type { Attempt } from "../Attempt.ts"
+import type { Claim, Priority, Sample } from "../Concurrency.ts"
+import * as CostBudget from "../CostBudget.ts"
+import { AttemptTimeout, type PolicyError, Shed } from "../PolicyError.ts"
+import * as RateLimit from "../RateLimit.ts"
+import type { Phase, Retryable } from "../Retryable.ts"
+import * as Timer from "../Timer.ts"
+import type { Wait } from "./loop.ts"
+import { recordAttempt } from "./metrics.ts"
+import type { Run } from "./run.ts"
+import * as Spans from "./spans.ts"
+
+type Resume<A, E> = (effect: Effect.Effect<A, E | PolicyError>) => void
+
+/** The tag that a story shows for a failure: its reason's, where it has one. */
+const outcomeOf = (error: unknown): string => {
+  if (typeof error !== "object" || error === null) return "failed"
+  if ("reason" in error && typeof error.reason === "object" && error.reason !== null) return outcomeOf(error.reason)
+  return "_tag" in error && typeof error._tag === "string" ? error._tag : error instanceof Error ? error.name : "failed"
+}
+
+/** What a send ended with, as its record, its limits and its budgets are told. */
+interface Ending {
+  readonly outcome: string
+  readonly phase: Phase | undefined
+  readonly sample: Sample["outcome"]
+  readonly failure: Retryable | undefined
+  readonly usage: CostBudget.Usage | undefined
+}
+
+const interrupted: Ending = {
+  outcome: "interrupted",
+  phase: undefined,
+  sample: "ignored",
+  failure: undefined,
+  usage: undefined
+}
+
+const isCount = (u: unknown): u is number => typeof u === "number"
+
+/** The usage that a failure reports, as the reasons of broken streams do. */
+const usageIn = (error: unknown): CostBudget.Usage | undefined => {
+  if (typeof error !== "object" || error === null || !("usage" in error)) return undefined
+  const { usage } = error
+  if (typeof usage !== "object" || usage === null || !("inputTokens" in usage) || !("outputTokens" in usage)) {
+    return undefined
+  }
+  const { inputTokens, outputTokens } = usage
+  return isCount(inputTokens) && isCount(outputTokens) ? { inputTokens, outputTokens } : undefined
+}
+
+export class Send<A, E, R> implements Claim {
+  readonly priority: Priority | undefined
+  readonly tenant: string | undefined
+  readonly tokens: number | undefined
+  /** Written by the rate limit when it admits this send. */
+  reservation: unknown = undefined
+  private readonly run: Run<R>
+  private readonly wait: Wait
+  /** What a retry ends with when the budget of retries is empty. Absent where nothing is paid. */
+  private readonly unpaid: Effect.Effect<A, E | PolicyError> | undefined
+  private hasPaid = false
+  private cost: CostBudget.Reservation | undefined
+  private span: Span | undefined
+  private holdsSlot = false
+  private startedAt = 0
+  private openedAt = 0
+  private queuedMillis = 0
+  /** Ends the send from outside, while it runs. */
+  stop: ((error: PolicyError) => void) | undefined = undefined
+
+  constructor(run: Run<R>, wait: Wait, unpaid: Effect.Effect<A, E | PolicyError> | undefined) {
+    const { call } = run.settings
+    this.run = run
+    this.wait = wait
+    this.unpaid = unpaid
+    this.priority = run.settings.priority
+    this.tenant = run.settings.tenant
+    const { rateLimit } = run.settings.state
+    this.tokens = rateLimit === undefined ? undefined : tokensOf(call.estimate?.(), rateLimit.options)
+  }
+
+  /** Takes a slot, runs the effect in a fiber of its own under the times in force, gives the slot back. */
+  effect(self: Effect.Effect<A, E, R>): Effect.Effect<A, E | PolicyError> {
+    return Effect.callback<A, E | PolicyError>((resume) => {
+      const { obstacle, settings } = this.run
+      if (obstacle !== undefined) return resume(Effect.fail(obstacle))
+      if (!settings.isRelease && !settings.state.concurrency.takeUnsafe(this.run.key, this, this.run.now())) {
+        return resume(this.queued(self))
+      }
+      return this.start(self, resume)
+    })
+  }
+
+  /** The same for a send that takes what is free and never waits: a hedge. */
+  effectIfFree(self: Effect.Effect<A, E, R>): Effect.Effect<A, E | PolicyError> {
+    return Effect.callback<A, E | PolicyError>((resume) => {
+      const { key, obstacle, settings } = this.run
+      const { concurrency } = settings.state
+      if (obstacle !== undefined) return resume(Effect.fail(obstacle))
+      if (concurrency.takeUnsafe(key, this, this.run.now())) return this.start(self, resume)
+      return resume(Effect.fail(new Shed({ key, waiting: concurrency.waiting(key) })))
+    })
+  }
+
+  /** The same where no slot is free. Only the waiting and the send can be interrupted, never the step between. */
+  private queued(self: Effect.Effect<A, E, R>): Effect.Effect<A, E | PolicyError> {
+    const { concurrency } = this.run.settings.state
+    return Effect.uninterruptibleMask((restore) => {
+      const since = this.run.now()
+      const granted = Effect.catch(
+        concurrency.acquire(this.run.key, this.run.deadlineAt - since, restore, this),
+        (shed) => Effect.fail(this.run.refusal(shed))
+      )
+      const sent = Effect.suspend(() => {
+        this.holdsSlot = true
+        this.queuedMillis = this.run.now() - since
+        let isStarted = false
+        const send = Effect.callback<A, E | PolicyError>((resume) => {
+          const { obstacle } = this.run
+          if (obstacle !== undefined) return resume(Effect.fail(obstacle))
+          isStarted = true
+          return this.start(self, resume)
+        })
+        // A send that was interrupted before it began has nobody else to give its slot back.
+        return Effect.onExit(restore(send), () => Effect.sync(() => (isStarted ? undefined : this.giveBack())))
+      })
+      return Effect.andThen(granted, sent)
+    })
+  }
+
+  /** What has to be paid before anything is sent. The result refuses. */
+  private pay(): Effect.Effect<A, E | PolicyError> | undefined {
+    const { key, settings } = this.run
+    if (settings.costs.length > 0) {
+      const estimate = settings.call.estimate?.() ?? { inputTokens: 0 }
+      const cost = CostBudget.reserveAll(settings.costs, key, estimate)
+      if ("_tag" in cost) return Effect.fail(cost)
+      this.cost = cost
+    }
+    const { budget } = this.run
+    if (this.unpaid === undefined || budget === undefined) return undefined
+    this.hasPaid = budget.takeUnsafe()
+    if (this.hasPaid) return undefined
+    this.cost?.refund()
+    if (this.run.recorder !== undefined) this.run.recorder.stop = "retryBudget"
+    return this.unpaid
+  }
+
+  private start(self: Effect.Effect<A, E, R>, resume: Resume<A, E>): Effect.Effect<void> | void {
+    const { run } = this
+    this.holdsSlot = true
+    const now = run.now()
+    this.startedAt = now
+    const refusal = this.pay()
+    if (refusal !== undefined) {
+      this.giveBack()
+      return resume(refusal)
+    }
+    let over: PolicyError | undefined
+    const child = Effect.runForkWith(this.context())(self)
+    const end = (error: PolicyError): void => {
+      over = error
+      child.interruptUnsafe()
+    }
+    const left = run.deadlineAt - now
+    const attempt = run.settings.isLease ? Infinity : run.timeout.attemptMillis
+    const cancel =
+      child.pollUnsafe() === undefined
+        ? Timer.after(run.clock, Math.min(left, attempt), () =>
+            end(
+              left <= attempt ? run.exceeded("maybeSent") : new AttemptTimeout({ key: run.key, timeoutMillis: attempt })
+            )
+          )
+        : undefined
+    this.stop = end
+    run.sends.push(this)
+    child.addObserver((exit) => {
+      cancel?.()
+      const outcome = over !== undefined && Exit.hasInterrupts(exit) ? Exit.fail(over) : exit
+      this.settle(outcome)
+      resume(outcome)
+    })
+    return Effect.suspend(() => {
+      cancel?.()
+      return Fiber.interrupt(child)
+    })
+  }
+
+  /** The context of what is sent: under a span of its own where somebody traces. */
+  private context(): Context.Context<R> {
+    const { run } = this
+    if (!run.settings.isTraced) return run.context
+    const { millis, cause } = this.wait
+    this.span = Spans.startAttempt(run.context, {
+      endpoint: run.key,
+      number: ++run.sent,
+      waitMillis: millis,
+      waitCause: cause,
+      queuedMillis: this.queuedMillis
+    })
+    return Spans.under(run.context, this.span)
+  }
+
+  private settle(exit: Exit.Exit<unknown, unknown>): void {
+    const { call, isLease } = this.run.settings
+    if (isLease && Exit.isSuccess(exit)) {
+      this.openedAt = this.run.now()
+      if (this.hasPaid) this.run.budget?.refundUnsafe()
+      return
+    }
+    this.stop = undefined
+    if (Exit.isFailure(exit)) return this.end(this.endingOf(exit), exit)
+    if (this.hasPaid) this.run.budget?.refundUnsafe()
+    const usage = call.usage?.()
+    this.end({ outcome: "ok", phase: undefined, sample: "ok", failure: undefined, usage }, exit)
+  }
+
+  private endingOf(exit: Exit.Failure<unknown, unknown>): Ending {
+    const error = Cause.findErrorOption(exit.cause)
+    if (error._tag === "None") return Cause.hasDies(exit.cause) ? { ...interrupted, outcome: "defect" } : interrupted
+    const failure = this.run.retry.classify(error.value)
+    const { isRetryable, isThrottle, isTimeout, phase } = failure
+    const sample = isThrottle === true ? "throttled" : isTimeout === true ? "timeout" : "failed"
+    const isOurs = phase === "notSent" || !isRetryable
+    return {
+      outcome: outcomeOf(error.value),
+      phase,
+      sample: isOurs && sample === "failed" ? "ignored" : sample,
+      failure,
+      usage: usageIn(error.value)
+    }
+  }
+
+  /** Ends a lease: the slot goes back and the attempt is written down. More calls do nothing. */
+  endLease(outcome: string, usage: CostBudget.Usage | undefined): void {
+    if (!this.holdsSlot) return
+    this.stop = undefined
+    // What a stream's slot was held for is the reader's pace; how fast the server is, its opening tells.
+    this.end({ outcome, phase: undefined, sample: outcome === "ok" ? "ok" : "ignored", failure: undefined, usage })
+  }
+
+  private end(ending: Ending, exit?: Exit.Exit<unknown, unknown>): void {
+    const { run } = this
+    const now = run.now()
+    const at = run.sends.indexOf(this)
+    if (at >= 0) run.sends.splice(at, 1)
+    this.reconcile(ending, now)
+    this.release({
+      outcome: ending.sample,
+      durationMillis: (this.openedAt === 0 ? now : this.openedAt) - this.startedAt
+    })
+    const attempt = this.attempt(ending, now)
+    run.recorder?.attempts.push(attempt)
+    recordAttempt(run.context, attempt)
+    if (this.span !== undefined) Spans.endWith(run.context, this.span, ending.outcome, exit)
+  }
+
+  /** Settles what was reserved with what was used: nothing of what was not sent or was refused. */
+  private reconcile({ failure, phase, usage }: Ending, now: number): void {
+    const { key, settings } = this.run
+    const isFree = usage === undefined && (phase === "notSent" || phase === "rejected")
+    if (isFree) this.cost?.refund()
+    else this.cost?.settle(usage)
+    const { rateLimit } = settings.state
+    if (rateLimit === undefined) return
+    const reservation = RateLimit.reservationOf(this)
+    if (phase === "notSent") reservation?.refund(now)
+    else reservation?.settle(isFree ? 0 : usage && usage.inputTokens + usage.outputTokens, now)
+    if (failure?.isThrottle === true && failure.retryAfter !== undefined) {
+      rateLimit.pauseUnsafe(key, now + Duration.toMillis(failure.retryAfter), now)
+    }
+  }
+
+  /** Gives everything back: nothing was sent. */
+  private giveBack(): void {
+    this.cost?.refund()
+    RateLimit.reservationOf(this)?.refund(this.run.now())
+    this.release({ outcome: "ignored", durationMillis: 0 })
+  }
+
+  private release(sample: Sample): void {
+    if (!this.holdsSlot) return
+    this.holdsSlot = false
+    if (!this.run.settings.isRelease) this.run.settings.state.concurrency.releaseUnsafe(this.run.key, sample)
+  }
+
+  private attempt({ outcome, phase }: Ending, now: number): Attempt {
+    const attempt: Attempt = {
+      endpoint: this.run.key,
+      startMillis: this.startedAt,
+      durationMillis: now - this.startedAt,
+      outcome,
+      waitMillis: this.wait.millis,
+      waitCause: this.wait.cause,
+      queuedMillis: this.queuedMillis
+    }
+    return phase === undefined ? attempt : { ...attempt, phase }
+  }
+}
+
+/** What a rate limit counts for a call: without a bound of the answer, what the limit counts for any call, if it is more. */
+const tokensOf = (
+  estimate: CostBudget.Estimate | undefined,
+  { tokensPerCall }: RateLimit.Options
+): number | undefined => {
+  if (estimate === undefined) return undefined
+  const { inputTokens, maxTokens } = estimate
+  return maxTokens === undefined ? Math.max(inputTokens, tokensPerCall ?? 1000) : inputTokens + maxTokens
+}
