@@ -1,5 +1,5 @@
-/** `Llm` with a tracer that keeps its spans to itself. */
-import { Effect, Tracer } from "effect"
+/** `Llm` with a tracer that keeps its spans to itself, given as a program gives one: by a layer around everything. */
+import { Layer, Tracer } from "effect"
 import type { Contender } from "../Contender.ts"
 import { ofEffects } from "../ofEffects.ts"
 import { ask, model } from "./holdfast.ts"
@@ -8,5 +8,5 @@ const tracer = Tracer.make({ span: (options) => new Tracer.NativeSpan(options) }
 
 export const contender: Contender = {
   name: "holdfast, traced",
-  unary: async (url) => ofEffects(Effect.withTracer(ask, tracer), model(url))
+  unary: async (url) => ofEffects(ask, Layer.merge(model(url), Layer.succeed(Tracer.Tracer, tracer)))
 }
