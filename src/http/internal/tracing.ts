@@ -104,8 +104,9 @@ const describe = (
   { method, url, urlParams }: HttpClientRequest.HttpClientRequest
 ): void => {
   span.attribute("http.request.method", method)
-  const names = Context.get(context, UrlParams.CurrentRedactedNames)
-  span.attribute("url.full", UrlParams.redactUrl(fullUrl(url, urlParams), names))
+  const full = fullUrl(url, urlParams)
+  const names = full.includes("?") ? Context.get(context, UrlParams.CurrentRedactedNames) : []
+  span.attribute("url.full", UrlParams.redactUrl(full, names))
   const address = addressOf(url)
   if (address === undefined) return
   span.attribute("server.address", address.host)

@@ -31,7 +31,8 @@ const nanosOf = (context: Context.Context<never>): bigint =>
  */
 export const startSpan = (context: Context.Context<never>, name: string, kind: Tracer.SpanKind): Tracer.Span => {
   const parent = visible(Context.getOrUndefined(context, Tracer.ParentSpan))
-  const level = Context.get(context, Tracer.CurrentTraceLevel)
+  const least = Context.get(context, Tracer.MinimumTraceLevel)
+  const isSampled = least === "All" || !LogLevel.isGreaterThan(least, Context.get(context, Tracer.CurrentTraceLevel))
   const span = Context.get(context, Tracer.Tracer).span({
     name,
     kind,
@@ -40,7 +41,7 @@ export const startSpan = (context: Context.Context<never>, name: string, kind: T
     links: [...Context.get(context, References.TracerSpanLinks)],
     startTime: nanosOf(context),
     root: false,
-    sampled: parent?.sampled !== false && !LogLevel.isGreaterThan(Context.get(context, Tracer.MinimumTraceLevel), level)
+    sampled: isSampled && parent?.sampled !== false
   })
   const annotations = Context.get(context, References.TracerSpanAnnotations)
   for (const key in annotations) span.attribute(key, annotations[key])
