@@ -121,6 +121,8 @@ export interface Concurrency {
   ) => Effect.Effect<void, Shed>
 }
 
+const nothing: Claim = {}
+
 /** Idle keys that are remembered: a fixed limit has nothing to forget, an adaptive one what it learned. */
 const maxIdleKeys = { fixed: 64, adaptive: 1000 }
 
@@ -223,14 +225,23 @@ class KeyedConcurrency implements Concurrency {
   }
 
   withSlot: Concurrency["withSlot"] = (key, claim) => (self) =>
-    Effect.uninterruptibleMask((restore) =>
-      // Each run has a claim of its own, which the gate may write to.
-      Effect.flatMap(this.acquire(key, Infinity, restore, { ...claim }), () =>
-        this.adaptive === undefined
-          ? Effect.onExit(restore(self), () => Effect.sync(() => this.releaseUnsafe(key)))
-          : this.measured(key, restore(self))
-      )
-    )
+    Effect.uninterruptibleMask((restore) => {
+      if (this.settings.gate === undefined) {
+        if (this.takeUnsafe(key)) return this.holding(key, restore(self))
+        const granted = restore(this.wait(key, Infinity, claim ?? nothing))
+        return Effect.flatMap(granted, () => this.holding(key, restore(self)))
+      }
+      // A gate writes to the claim: each run has one of its own.
+      const granted = this.acquire(key, Infinity, restore, { ...claim })
+      return Effect.flatMap(granted, () => this.holding(key, restore(self)))
+    })
+
+  /** Runs what has its slot. All that is made for it is made after the wait: what waits long is costly to collect. */
+  private holding<A, E, R>(key: string, self: Effect.Effect<A, E, R>): Effect.Effect<A, E, R> {
+    return this.adaptive === undefined
+      ? Effect.onExit(self, () => Effect.sync(() => this.releaseUnsafe(key)))
+      : this.measured(key, self)
+  }
 
   private measured<A, E, R>(key: string, self: Effect.Effect<A, E, R>): Effect.Effect<A, E, R> {
     return Effect.clockWith((clock) => {

@@ -6,7 +6,7 @@ import type { Claim, Gate, Sample } from "../Concurrency.ts"
 import { Shed } from "../PolicyError.ts"
 import * as Timer from "../Timer.ts"
 import type { AdaptiveLimit } from "./adaptive.ts"
-import { levels, Line, Place } from "./line.ts"
+import { Line, Place } from "./line.ts"
 
 /** What the lanes of all keys have in common. */
 export interface Settings {
@@ -17,19 +17,16 @@ export interface Settings {
 
 type Resume = (effect: Effect.Effect<void, Shed>) => void
 
-/** A call that waits for its slot. */
-export class Waiter {
-  readonly claim: Claim
-  readonly place: Place<Waiter>
+/** A fiber that waits for its slot. */
+export class Waiter extends Place {
   private readonly lane: Lane
   private readonly resume: Resume
   private cancelTimer: (() => void) | undefined = undefined
 
   constructor(lane: Lane, claim: Claim, resume: Resume, nowMillis: number) {
+    super(claim, nowMillis)
     this.lane = lane
-    this.claim = claim
     this.resume = resume
-    this.place = new Place<Waiter>(this, claim.tenant ?? "", levels[claim.priority ?? "normal"], nowMillis)
   }
 
   arm(clock: Clock.Clock, millis: number): void {
@@ -87,7 +84,7 @@ export class Lane {
   readonly key: string
   inFlight = 0
   private readonly settings: Settings
-  private readonly line: Line<Waiter>
+  private readonly line: Line
   private readonly drain = new Drain()
   private readonly adaptive: AdaptiveLimit | undefined
   private fixedLimit: number
@@ -138,32 +135,31 @@ export class Lane {
   /** Puts a call into the line, or sheds the one that has the least right to wait. */
   enter(waiter: Waiter, clock: Clock.Clock): Shed | undefined {
     this.clock = clock
-    const { level, sinceMillis, tenant } = waiter.place
+    const { level, sinceMillis, tenant } = waiter
     if (this.line.length >= this.settings.maxQueue) {
       this.line.age(sinceMillis)
       const other = this.line.yielding(level, tenant)
       if (other === undefined) return this.refusal(false)
-      other.value.shed(false)
+      other.shed(false)
     }
     if (this.line.length === 0) this.drain.begin(sinceMillis)
-    this.line.push(waiter.place)
+    this.line.push(waiter)
     // The fiber may have yielded since it found no free slot; nobody would wake it for the one that came meanwhile.
-    if (this.inFlight < this.limit && this.line.head === waiter.place) queueMicrotask(() => this.grant())
+    if (this.inFlight < this.limit && this.line.head === waiter) queueMicrotask(() => this.grant())
     return undefined
   }
 
   leave(waiter: Waiter): boolean {
-    const { place } = waiter
-    if (place.turn === undefined) return false
-    const wasHead = this.settings.gate !== undefined && this.line.head === place
-    this.line.remove(place)
+    if (waiter.turn === undefined) return false
+    const wasHead = this.settings.gate !== undefined && this.line.head === waiter
+    this.line.remove(waiter)
     if (this.line.length === 0) this.rest()
     else if (wasHead) this.grant()
     return true
   }
 
   shedAll(): void {
-    for (const place of this.line.toArray()) place.value.shed(true)
+    for (const place of this.line.toArray()) place.shed(true)
   }
 
   refusal(closed: boolean): Shed {
@@ -194,17 +190,17 @@ export class Lane {
       if (line.isMixed) line.age(this.clock.currentTimeMillisUnsafe())
       const place = line.head
       if (place === undefined) return
-      const refusal = this.askGate(place.value.claim)
+      const refusal = this.askGate(place.claim)
       if (refusal > 0 && refusal < Infinity) return
       if (refusal === Infinity) {
-        place.value.shed(false)
+        place.shed(false)
         continue
       }
       line.take(place)
       this.inFlight++
       this.drain.add(this.clock)
       if (line.length === 0) this.rest()
-      place.value.grant()
+      place.grant()
     }
   }
 
