@@ -261,7 +261,8 @@ export const tenantsUnsafe = (options: TenantsOptions): Tenants => {
   const forTenant = (tenant: string): CostBudget => {
     const known = budgets.get(tenant)
     if (known !== undefined) return known
-    const name = `tenant ${tenant}`
+    // Errors go to logs and to other people: the name does not say whose budget it is.
+    const name = "tenant"
     if (budgets.size >= maxTenants) return makeUnsafe({ ...rest, name: `${name} (maxTenants is reached)`, limit: 0 })
     const own = { limit: typeof limit === "number" ? limit : limit(tenant), spent: spent?.(tenant) }
     const budget = makeUnsafe({ ...rest, ...own, name })

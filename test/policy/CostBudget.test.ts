@@ -361,7 +361,7 @@ describe("CostBudget", () => {
         assert.deepStrictEqual(figures(tenants.forTenant("small")), { spent: 40, reserved: 0, remaining: 60 })
         const refused = tenants.forTenant("small").reserveUnsafe("model", { inputTokens: 0, maxTokens: 61 })
         assert.instanceOf(refused, PolicyError.BudgetExceeded)
-        assert.strictEqual(refused.budget, "tenant small")
+        assert.strictEqual(refused.budget, "tenant")
       })
     )
 
@@ -371,7 +371,7 @@ describe("CostBudget", () => {
       tenants.forTenant("b")
       const refused = tenants.forTenant("c").reserveUnsafe("model", { inputTokens: 0, maxTokens: 1 })
       assert.instanceOf(refused, PolicyError.BudgetExceeded)
-      assert.strictEqual(refused.budget, "tenant c (maxTenants is reached)")
+      assert.strictEqual(refused.budget, "tenant (maxTenants is reached)")
       assert.deepStrictEqual([tenants.size, tenants.forTenant("a").spent], [2, 90])
       assert.strictEqual(tenants.forget("a")?.spent, 90)
       assert.strictEqual(tenants.forTenant("c").remaining, 100)

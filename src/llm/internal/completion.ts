@@ -16,7 +16,7 @@ import * as RateLimitHeaders from "../../http/RateLimitHeaders.ts"
 import { Recorder } from "../../policy/Attempt.ts"
 import type * as Policy from "../../policy/Policy.ts"
 import { AttemptTimeout } from "../../policy/PolicyError.ts"
-import type * as RateLimit from "../../policy/RateLimit.ts"
+import * as RateLimit from "../../policy/RateLimit.ts"
 import type * as Timeout from "../../policy/Timeout.ts"
 import * as Timer from "../../policy/Timer.ts"
 import { type Answer, type FinishReason, Llm, type Request, type StreamEvent } from "../Llm.ts"
@@ -112,10 +112,8 @@ export const make = (protocol: Protocol, http: HttpClient.HttpClient, held: Poli
   /** Takes what a response says of the provider's limits. */
   const learn = (rateLimit: RateLimit.RateLimit, { headers }: HttpClientResponse): Effect.Effect<void> =>
     Effect.clockWith((clock) => {
-      const now = clock.currentTimeMillisUnsafe()
-      const hint = RateLimitHeaders.readAt(headers, now)
-      if (hint !== undefined) rateLimit.learnUnsafe(key, hint, now)
-      return Effect.void
+      const hint = RateLimitHeaders.readAt(headers, clock.currentTimeMillisUnsafe())
+      return hint === undefined ? Effect.void : RateLimit.learn(rateLimit, key, hint)
     })
 
   const failed = (response: HttpClientResponse): Effect.Effect<never, Reason> =>

@@ -5,7 +5,7 @@
  * one synchronous step, so that no interruption can come between them.
  */
 import * as Cause from "effect/Cause"
-import type * as Context from "effect/Context"
+import * as Context from "effect/Context"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
@@ -90,7 +90,7 @@ export class Send<A, E, R> implements Claim {
     this.priority = run.settings.priority
     this.tenant = run.settings.tenant
     const { rateLimit } = run.settings.state
-    this.tokens = rateLimit === undefined ? undefined : tokensOf(call.estimate?.(), rateLimit.options)
+    this.tokens = rateLimit === undefined ? undefined : tokensOf(call.estimate?.(), rateLimit.tokensPerCall)
   }
 
   /** Takes a slot, runs the effect in a fiber of its own under the times in force, gives the slot back. */
@@ -116,9 +116,22 @@ export class Send<A, E, R> implements Claim {
     })
   }
 
+  /** Why it is no use to queue: the rate has no room before the deadline, or never for as many tokens. */
+  private get hopeless(): PolicyError | undefined {
+    const { concurrency, rateLimit } = this.run.settings.state
+    if (rateLimit === undefined) return undefined
+    const now = this.run.now()
+    const { deadlineAt, key } = this.run
+    const wait = rateLimit.waitUnsafe(key, this.tokens ?? rateLimit.tokensPerCall, now)
+    if (wait === Infinity) return new Shed({ key, waiting: concurrency.waiting(key) })
+    return now + wait >= deadlineAt ? this.run.exceeded("notSent") : undefined
+  }
+
   /** The same where no slot is free. Only the waiting and the send can be interrupted, never the step between. */
   private queued(self: Effect.Effect<A, E, R>): Effect.Effect<A, E | PolicyError> {
     const { concurrency } = this.run.settings.state
+    const { hopeless } = this
+    if (hopeless !== undefined) return Effect.fail(hopeless)
     return Effect.uninterruptibleMask((restore) => {
       const since = this.run.now()
       const granted = Effect.catch(
@@ -200,19 +213,21 @@ export class Send<A, E, R> implements Claim {
     })
   }
 
-  /** The context of what is sent: under a span of its own where somebody traces. */
+  /** The context of what is sent: its reservation for who learns from the answer, a span where somebody traces. */
   private context(): Context.Context<R> {
     const { run } = this
-    if (!run.settings.isTraced) return run.context
+    const reservation = RateLimit.reservationOf(this)
+    const context = reservation === undefined ? run.context : Context.add(run.context, RateLimit.Current, reservation)
+    if (!run.settings.isTraced) return context
     const { millis, cause } = this.wait
-    this.span = Spans.startAttempt(run.context, {
+    this.span = Spans.startAttempt(context, {
       endpoint: run.key,
       number: ++run.sent,
       waitMillis: millis,
       waitCause: cause,
       queuedMillis: this.queuedMillis
     })
-    return Spans.under(run.context, this.span)
+    return Spans.under(context, this.span)
   }
 
   private settle(exit: Exit.Exit<unknown, unknown>): void {
@@ -313,11 +328,8 @@ export class Send<A, E, R> implements Claim {
 }
 
 /** What a rate limit counts for a call: without a bound of the answer, what the limit counts for any call, if it is more. */
-const tokensOf = (
-  estimate: CostBudget.Estimate | undefined,
-  { tokensPerCall }: RateLimit.Options
-): number | undefined => {
+const tokensOf = (estimate: CostBudget.Estimate | undefined, tokensPerCall: number): number | undefined => {
   if (estimate === undefined) return undefined
   const { inputTokens, maxTokens } = estimate
-  return maxTokens === undefined ? Math.max(inputTokens, tokensPerCall ?? 1000) : inputTokens + maxTokens
+  return maxTokens === undefined ? Math.max(inputTokens, tokensPerCall) : inputTokens + maxTokens
 }
