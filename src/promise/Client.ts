@@ -18,7 +18,7 @@ import { Calls, iterate, run } from "./Bridge.ts"
 import { derive } from "./internal/derive.ts"
 import { llmLayer, logged, noLlm, sandboxLayer } from "./internal/layers.ts"
 import { checkLogger, closed as closedWith, ofLlm, ofSandbox, toLayer } from "./Logger.ts"
-import { type CallDefaults, type CallOptions, checkLlm, type ClientOptions, toPolicy } from "./Options.ts"
+import { type CallDefaults, type CallOptions, checkLlm, type ClientOptions, toPolicy, toSettings } from "./Options.ts"
 import {
   type Execution,
   make as makeSession,
@@ -80,7 +80,7 @@ export interface Client extends AsyncDisposable {
 export type Derived = Omit<Client, "close" | typeof Symbol.asyncDispose>
 
 const toRequest = (input: Input, options: GenerateOptions | undefined): Request => {
-  const { signal: _signal, timeout: _timeout, ...rest } = options ?? {}
+  const { priority: _priority, signal: _signal, tenant: _tenant, timeout: _timeout, ...rest } = options ?? {}
   if (typeof input === "string") return { ...rest, messages: [{ role: "user", content: input }] }
   if ("messages" in input) return { ...input, ...rest, headers: { ...input.headers, ...rest.headers } }
   return { ...rest, messages: input }
@@ -133,22 +133,20 @@ class HoldfastClient implements Client {
 
   generateText: Client["generateText"] = async (input, options) => {
     const request = toRequest(input, options)
-    const effect = inTime(
-      Effect.flatMap(Llm, (llm) => llm.generateText(request)),
-      options?.timeout
-    )
+    const settings = toSettings(options)
+    const asked = Effect.flatMap(Llm, (llm) => llm.generateText(request))
+    const effect = settings === undefined ? asked : Effect.provideService(asked, Policy.Override, settings)
     return run(effect, this.llm, this.calls, options?.signal)
   }
 
   streamText: Client["streamText"] = (input, options) => {
     const request = toRequest(input, options)
     const stream = Stream.unwrap(Effect.map(Llm, (llm) => llm.streamText(request)))
-    const total = options?.timeout
-    // A wrong time rejects the first `next`, as it rejects every other method.
-    const timed =
-      total === undefined
-        ? stream
-        : Stream.suspend(() => Stream.provideService(stream, Policy.Override, totalOf(total)))
+    const isSet = [options?.timeout, options?.priority, options?.tenant].some((value) => value !== undefined)
+    // A wrong setting rejects the first `next`, as it rejects every other method.
+    const timed = isSet
+      ? Stream.suspend(() => Stream.provideService(stream, Policy.Override, toSettings(options)))
+      : stream
     return iterate(timed, this.llm, this.calls, options?.signal)
   }
 
@@ -188,13 +186,6 @@ class HoldfastClient implements Client {
     await this.close()
   }
 }
-
-const totalOf = (total: Time): { readonly timeout: { readonly total: Duration.Duration } } => ({
-  timeout: { total: toDuration(total, "timeout") }
-})
-
-const inTime = <A, E, R>(effect: Effect.Effect<A, E, R>, total: Time | undefined): Effect.Effect<A, E, R> =>
-  total === undefined ? effect : Effect.provideService(effect, Policy.Override, totalOf(total))
 
 /** Makes a client. Throws a `TypeError` that names the option that is wrong; opens nothing. */
 export const createClient = (options: ClientOptions): Client => new HoldfastClient(options)

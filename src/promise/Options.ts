@@ -1,6 +1,9 @@
 /** What `createClient` is told, in plain values, and how it is read. */
+import type { Duration } from "effect/Duration"
+import type { Priority } from "../policy/Concurrency.ts"
 import * as Policy from "../policy/Policy.ts"
 import type * as Timeout from "../policy/Timeout.ts"
+import { type LimitOptions, toLimits } from "./Limits.ts"
 import type { Logger } from "./Logger.ts"
 import { type RetryOptions, toRetry } from "./Retry.ts"
 import { atLeast, durations, onlyKnown, type Time, toDuration } from "./Time.ts"
@@ -36,7 +39,7 @@ export interface TimeoutOptions {
   readonly total?: Time | undefined
 }
 
-export interface ClientOptions {
+export interface ClientOptions extends LimitOptions {
   /** Default: none, and a call to a model rejects with what to set. */
   readonly llm?: LlmOptions | undefined
   /** Default: `{ provider: "local" }`, which costs nothing until the first session. */
@@ -59,6 +62,10 @@ export interface CallOptions {
   readonly signal?: AbortSignal | undefined
   /** The total time of this call. Default: the client's. */
   readonly timeout?: Time | undefined
+  /** The class of a call to a model in the line for slots. Default: `"normal"`. */
+  readonly priority?: Priority | undefined
+  /** Who a call to a model is for; tenants of one class take turns. Default: one tenant for all. */
+  readonly tenant?: string | undefined
 }
 
 /** What `client.with` gives to each call that does not say otherwise. */
@@ -97,10 +104,32 @@ export const toPolicy = (options: ClientOptions): Policy.Policy => {
   atLeast(options.maxQueue, 0, "maxQueue")
   const { logger, maxConcurrency, maxQueue, maxWait } = options
   return Policy.make({
+    ...toLimits(options),
     retry: toRetry(options.retry ?? {}, logger !== undefined),
     timeout: toTimeout(options.timeout ?? {}),
     maxConcurrency,
     maxQueue,
     maxWait: maxWait === undefined ? undefined : toDuration(maxWait, "maxWait")
   })
+}
+
+/** What one call sets for itself, as a policy reads it; `undefined` when it sets nothing. */
+export interface CallSettings {
+  readonly timeout?: { readonly total: Duration }
+  readonly priority: Priority | undefined
+  readonly tenant: string | undefined
+}
+
+const priorities: ReadonlyArray<unknown> = ["high", "normal", "low"]
+
+/** Reads what a call sets for itself. Throws a `TypeError` that names the option that is wrong. */
+export const toSettings = (options: CallOptions | undefined): CallSettings | undefined => {
+  const { priority, tenant, timeout } = options ?? {}
+  if (priority === undefined && tenant === undefined && timeout === undefined) return undefined
+  if (priority !== undefined && !priorities.includes(priority))
+    throw new TypeError(`priority: ${JSON.stringify(priority)} is not one of ${priorities.join(", ")}`)
+  if (tenant !== undefined && typeof tenant !== "string")
+    throw new TypeError(`tenant: ${JSON.stringify(tenant)} is not a text`)
+  if (timeout === undefined) return { priority, tenant }
+  return { timeout: { total: toDuration(timeout, "timeout") }, priority, tenant }
 }

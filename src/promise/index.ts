@@ -10,6 +10,7 @@ export {
   type Derived
 } from "./Client.ts"
 export * from "./Errors.ts"
+export type { CircuitOptions, HedgeOptions, LimitOptions, RateLimitOptions } from "./Limits.ts"
 export type { Logger, LogFields, PlainLogger } from "./Logger.ts"
 export type { CallDefaults, CallOptions, ClientOptions, LlmOptions, SandboxOptions, TimeoutOptions } from "./Options.ts"
 export type { Classified, RetryEvent, RetryOptions } from "./Retry.ts"

@@ -53,6 +53,28 @@ describe("Release", () => {
     })
   )
 
+  it.effect("passes a policy that drains, and its slots, and nothing else does", () =>
+    Effect.gen(function* () {
+      const held = yield* Policy.open(Policy.make({ maxConcurrency: 1, maxQueue: 0 }))
+      const kills: Array<string> = []
+      const kill = (name: string) => held.apply(call)(Effect.sync(() => void kills.push(name)))
+      const busy = yield* Effect.forkChild(
+        held
+          .apply(call)(Effect.never)
+          .pipe(Effect.ensuring(Effect.ignore(Release.run(kill("finalizer"))))),
+        { startImmediately: true }
+      )
+      yield* Release.run(kill("past the slots"))
+      assert.strictEqual((yield* Effect.flip(kill("refused")))._tag, "Shed")
+      const report = yield* held.drain(0)
+      assert.deepStrictEqual(report, { finished: 0, interrupted: 1 })
+      yield* Fiber.await(busy)
+      yield* Release.run(kill("past the drain"))
+      assert.strictEqual((yield* Effect.flip(kill("refused")))._tag, "Draining")
+      assert.deepStrictEqual(kills, ["past the slots", "finalizer", "past the drain"])
+    }).pipe(Effect.scoped)
+  )
+
   it.effect("marks the effect as a release, and nothing around it", () =>
     Effect.gen(function* () {
       const isRelease = Effect.withFiber((fiber) => Effect.succeed(fiber.getRef(Release.Current)))

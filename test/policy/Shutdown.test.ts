@@ -118,6 +118,19 @@ describe("Shutdown", () => {
     })
   )
 
+  it.effect("drains the policies that the program opens by itself", () =>
+    Effect.gen(function* () {
+      const program = Effect.gen(function* () {
+        const held = yield* Policy.open(Policy.defaults)
+        return yield* held.apply(call)(Effect.sleep("2 seconds")).pipe(Effect.andThen(Effect.never))
+      })
+      const { send, stopped } = yield* start(Effect.scoped(program))
+      yield* send("SIGTERM")
+      yield* TestClock.adjust("3 seconds")
+      assert.strictEqual((yield* stopped).message, "stopped by SIGTERM: 1 call finished, 0 interrupted")
+    })
+  )
+
   it.effect("lets units of work finish with the calls that they have yet to make, and begins no more of them", () =>
     Effect.gen(function* () {
       const held = yield* Policy.open(Policy.defaults)
