@@ -255,3 +255,31 @@ describe("slow-drip", () => {
       { timeout: { attempt: "200 millis" } }
     ))
 })
+
+describe("dead-server", () => {
+  const calls = 1_000
+
+  // What the budget's defaults leave: a tenth of the calls, and its floor of 250.
+  const most = calls * 1.1 + 250
+
+  it.each(openDoors)("is not asked three times as much, through the $name", async ({ open }) => {
+    const { stats, url } = row("server-error")
+    const client = await open(url, { maxConcurrency: 50 })
+    const settled = await Promise.allSettled(Array.from({ length: calls }, () => client.ask()))
+    expect(settled.filter(({ status }) => status === "rejected")).toHaveLength(calls)
+    const { requests } = await stats()
+    expect(requests).toBeGreaterThan(calls)
+    expect(requests).toBeLessThanOrEqual(most)
+    await client.close()
+  })
+
+  it("is asked no more by a plain HTTP client either", () =>
+    withHttp(async (send) => {
+      const { stats, url } = row("server-error")
+      const ends = await Promise.all(Array.from({ length: calls }, () => send(get(url))))
+      expect(ends.every(({ response }) => response?.status === 500)).toBe(true)
+      const { requests } = await stats()
+      expect(requests).toBeGreaterThan(calls)
+      expect(requests).toBeLessThanOrEqual(most)
+    }))
+})

@@ -14,6 +14,8 @@ interface Stats {
   alive: number
   /** Requests whose connection the client closed before the answer was complete. */
   closed: number
+  /** When the last of them was closed, milliseconds since the epoch. */
+  closedAt: number
   /** Requests that are being answered. */
   open: number
   /** Bytes of endless answers that the client made room for. */
@@ -205,6 +207,12 @@ const rows: Record<string, Row> = {
     response.write(role + delta("hello world") + finish + done)
     flood(exchange, ": tail\n\n".repeat(1000), 2 ** 24, () => {})
   },
+  // 160 MiB, two and a half times what an answer may have.
+  "large-body": (exchange) => {
+    exchange.response.writeHead(200, { "content-type": "application/json" })
+    exchange.response.write('{"choices":[{"message":{"content":"')
+    flood(exchange, "x".repeat(64 * 1024), 160 * 2 ** 20, () => exchange.response.end('"}}]}'))
+  },
   // 48 MB of small events, as fast as they are taken.
   flood: (exchange) => {
     const response = events(exchange)
@@ -318,6 +326,7 @@ const statsOf = (run: string): Stats & { readonly sockets: Set<Socket> } => {
         connections: 0,
         alive: 0,
         closed: 0,
+        closedAt: 0,
         open: 0,
         written: 0,
         keys: [],
@@ -345,7 +354,8 @@ const serve: http.RequestListener = (request, response) => {
     stats.sockets.add(request.socket)
     stats.connections++
     stats.alive++
-    request.socket.once("close", () => stats.alive--)
+    // A client may come back on one socket for run after run, each of which listens.
+    request.socket.setMaxListeners(0).once("close", () => stats.alive--)
   }
   const key = request.headers["idempotency-key"]
   if (typeof key === "string") stats.keys.push(key)
@@ -356,7 +366,9 @@ const serve: http.RequestListener = (request, response) => {
   stats.open++
   response.once("close", () => {
     stats.open--
-    if (!response.writableFinished) stats.closed++
+    if (response.writableFinished) return
+    stats.closed++
+    stats.closedAt = Date.now()
   })
   let body = ""
   request.setEncoding("utf8").on("data", (text: string) => (body += text))

@@ -14,8 +14,7 @@ if (!isHere) {
 /** Rows of what is not built yet, and why. */
 const later: Readonly<Record<string, string>> = {
   "token-expired": "short-lived tokens come with Cloud.ru Evolution",
-  "tool-cut": "tool calls come with generateObject and tools",
-  "dead-server": "the retry budget is not part of Policy yet"
+  "tool-cut": "tool calls come with generateObject and tools"
 }
 
 /** The ids in the first column. */
