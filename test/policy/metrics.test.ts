@@ -84,6 +84,25 @@ describe("The metrics of calls", () => {
     }).pipe(alone)
   )
 
+  it.effect("show the state of a circuit: 0 closed, 2 open, 1 once a trial may pass", () =>
+    Effect.gen(function* () {
+      const circuit = { failures: 2, openFor: "10 seconds" } as const
+      const held = yield* Policy.open(Policy.make({ circuit, retry: { retries: 0 } }))
+      const call = held.apply({ key: "db", safety: "idempotent" })
+      const state = Effect.map(series("holdfast_circuit_state"), ([first]) => first && "value" in first && first.value)
+      yield* call(Effect.void)
+      assert.strictEqual(yield* state, 0)
+      const down = Effect.fail({ _tag: "Down", isRetryable: true, phase: "maybeSent" })
+      yield* Effect.ignore(call(down))
+      yield* Effect.ignore(call(down))
+      assert.strictEqual(yield* state, 2)
+      yield* TestClock.adjust("10 seconds")
+      assert.strictEqual(yield* state, 1)
+      yield* call(Effect.void)
+      assert.strictEqual(yield* state, 0)
+    }).pipe(Effect.scoped, alone)
+  )
+
   it.effect("take the labels that a program gives to all its metrics", () =>
     Effect.gen(function* () {
       const held = yield* Policy.open(Policy.defaults)
