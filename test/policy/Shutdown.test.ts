@@ -155,6 +155,17 @@ describe("Shutdown", () => {
     }).pipe(Effect.scoped)
   )
 
+  it.effect("counts a unit within a unit as a part of it, and lets it begin", () =>
+    Effect.gen(function* () {
+      const part = Shutdown.unit(Effect.sleep("1 second"))
+      const whole = Shutdown.unit(Effect.andThen(part, part))
+      const { send, stopped } = yield* start(Effect.andThen(whole, Effect.never))
+      yield* send("SIGTERM")
+      yield* TestClock.adjust("3 seconds")
+      assert.deepStrictEqual((yield* stopped).report?.units, { finished: 1, interrupted: 0 })
+    })
+  )
+
   it.effect("interrupts units that do not finish within their part of the grace", () =>
     Effect.gen(function* () {
       let isInterrupted = false

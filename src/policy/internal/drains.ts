@@ -36,6 +36,11 @@ export interface Watch {
   readonly unit: <A, E, R>(self: Effect.Effect<A, E, R>) => Effect.Effect<A, E, R>
 }
 
+/** Whether a unit of work is around. */
+const Inside: Context.Reference<boolean> = Context.Reference<boolean>("holdfast/policy/Shutdown/Inside", {
+  defaultValue: () => false
+})
+
 /** What one program has in hand. */
 export class Work implements Watch {
   isStopping = false
@@ -65,9 +70,13 @@ export class Work implements Watch {
     const counted = Effect.suspend(() => {
       this.running++
       this.idle.closeUnsafe()
-      return Effect.onExit(self, () => Effect.sync(() => this.end()))
+      return Effect.onExit(Effect.provideService(self, Inside, true), () => Effect.sync(() => this.end()))
     })
-    return Effect.suspend(() => (this.isStopping ? Effect.never : counted))
+    return Effect.withFiber((fiber) => {
+      // A unit within a unit is a part of it: were it to wait, the whole would never finish.
+      if (fiber.getRef(Inside)) return self
+      return this.isStopping ? Effect.never : counted
+    })
   }
 
   private end(): void {
