@@ -39,7 +39,10 @@ export class Waiter extends Place {
   }
 
   shed(closed: boolean): void {
-    if (this.leave()) this.resume(Effect.fail(this.lane.refusal(closed)))
+    if (this.turn === undefined) return
+    const refusal = this.lane.refusal(closed)
+    this.leave()
+    this.resume(Effect.fail(refusal))
   }
 
   /** Gives up waiting; false when it had ended before. */
