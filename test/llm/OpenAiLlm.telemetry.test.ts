@@ -328,6 +328,41 @@ describe("OpenAiLlm's telemetry", () => {
     })
   )
 
+  it.effect("names providers as the conventions do, and tells a bounded number of models apart", () =>
+    Effect.gen(function* () {
+      const layer = OpenAiLlm.layer({ provider: "gemini", model: "m", baseUrl: "http://[::1]/v1" }).pipe(
+        Layer.provide(TestHttpClient.layer(() => Effect.succeed(answer())))
+      )
+      const models = Array.from({ length: 100 }, (_, n) => `model-${n}`)
+      const asked = Effect.forEach(models, (model) =>
+        Llm.generateText({ model, messages: [{ role: "user", content: "hi" }] })
+      )
+      const { metrics, spans } = yield* traced(asked.pipe(Effect.provide(layer)))
+      assert.strictEqual(spans[0]?.name, "chat model-0")
+      assert.strictEqual(spans[0]?.attributes.get("gen_ai.provider.name"), "gcp.gemini")
+      assert.strictEqual(spans[0]?.attributes.get("server.address"), "::1")
+      assert.strictEqual(spans[0]?.attributes.get("server.port"), 80)
+      const durations = metrics.filter(({ id }) => id === "gen_ai.client.operation.duration")
+      assert.strictEqual(durations.length, 65)
+      const others = durations.find(({ attributes }) => attributes?.["gen_ai.request.model"] === "_OTHER")
+      assert.deepInclude({ ...others?.state }, { count: 36 })
+    })
+  )
+
+  it.effect("counts what a stream used until it broke", () =>
+    Effect.gen(function* () {
+      const usage = JSON.stringify({ choices: [], usage: { prompt_tokens: 7, completion_tokens: 2 } })
+      const script = () => Effect.succeed(events(content("Hel"), usage))
+      const { metrics, spans } = yield* traced(
+        Llm.streamText("hi").pipe(Stream.runDrain, Effect.provide(model(script)))
+      )
+      assert.strictEqual(spans[0]?.attributes.get("error.type"), "StreamTruncated")
+      assert.strictEqual(spans[0]?.attributes.get("gen_ai.usage.input_tokens"), 7)
+      assert.deepInclude(stateOf(metrics, "gen_ai.client.token.usage"), { count: 1, sum: 7 })
+      assert.deepInclude(attributesOf(metrics, "gen_ai.client.operation.duration"), { "error.type": "StreamTruncated" })
+    })
+  )
+
   it.live("arrives at an OpenTelemetry collector", () =>
     Effect.gen(function* () {
       const received = new Map<string, Array<string>>()
