@@ -28,6 +28,8 @@ export interface Contender {
   readonly limit?: Setup
   /** Reserves a request and its tokens within a minute's limits. */
   readonly reserve?: Setup
+  /** Runs tasks of three priorities for eight keys, under a limit of 8 for each. */
+  readonly priority?: Setup
 }
 
 let asked = 0
@@ -78,6 +80,17 @@ export const ofStreams = (
       await calls.run(count, concurrency)
       return { units: texts, firstMillis: [...firstMillis] }
     }
+  }
+}
+
+/** The key and the class (0, 1 or 2, the last one first) of each next task of the benchmark of priorities. */
+export const claims = (): (() => { readonly key: string; readonly priority: 0 | 1 | 2 }) => {
+  const keys = Array.from({ length: 8 }, (_, n) => `key ${n}`)
+  const priorities = [0, 1, 2] as const
+  let next = 0
+  return () => {
+    next++
+    return { key: keys[next % 8] ?? "", priority: priorities[next % 3] ?? 0 }
   }
 }
 

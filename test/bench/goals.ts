@@ -67,6 +67,8 @@ export const goals: ReadonlyArray<Goal> = [
     "",
     "flat in the depth of the queue"
   ),
+  atMost("policy", "priority/few", "keyed limiter with priorities, 1 000 queued", 1, "÷ p-queue", "p-queue 5.3 µs"),
+  atMost("policy", "priority/many", "keyed limiter with priorities, 100 000 queued", 1, "÷ p-queue", "p-queue 13.9 µs"),
   atMost(
     "policy",
     "reserve/micros",
@@ -87,6 +89,4 @@ export const goals: ReadonlyArray<Goal> = [
 ]
 
 /** Rows that are aimed at and cannot be measured before they are built. */
-export const unbuilt: ReadonlyArray<{ readonly suite: string; readonly row: string; readonly goal: string }> = [
-  { suite: "policy", row: "keyed limiter with priorities", goal: "≤ p-queue" }
-]
+export const unbuilt: ReadonlyArray<{ readonly suite: string; readonly row: string; readonly goal: string }> = []

@@ -195,6 +195,17 @@ const policy = async (): Promise<Report> => {
   const few = await queued(1000)
   const some = await queued(10_000)
   const many = await queued(100_000)
+  const claimed = (depth: number): Promise<ReadonlyArray<Samples>> =>
+    compare({
+      kind: "priority",
+      url: "",
+      contenders: ["pQueue", "holdfast"],
+      concurrency: depth,
+      count: 100_000,
+      warmUp: depth
+    })
+  const fewClaimed = await claimed(1000)
+  const manyClaimed = await claimed(100_000)
   const reserving = ["effectReserve", "holdfastReserve"]
   const reserved = await compare({ kind: "reserve", url: "", contenders: reserving, concurrency: 1, warmUp: 50_000 })
   const own = (all: ReadonlyArray<Samples>): number => median(find(all, "holdfast").samples.map(micros))
@@ -214,6 +225,13 @@ const policy = async (): Promise<Report> => {
         [["1 000 queued", few] as const, ["10 000 queued", some] as const, ["100 000 queued", many] as const],
         micros
       ),
+      table(
+        "CPU of a task of one of three priorities, 8 keys with 8 at a time",
+        "µs",
+        "pQueue",
+        [["1 000 queued", fewClaimed] as const, ["100 000 queued", manyClaimed] as const],
+        micros
+      ),
       table("CPU of a reservation of a request and its tokens", "µs", "effectReserve", [["", reserved]], micros)
     ],
     measured: {
@@ -221,6 +239,8 @@ const policy = async (): Promise<Report> => {
       "policy/cockatiel": ratioTo(wrapped, "holdfast", "cockatiel", micros),
       "limit/p-limit": ratioTo(many, "holdfast", "pLimit", micros),
       "limit/flat": own(many) / own(few),
+      "priority/few": ratioTo(fewClaimed, "holdfast", "pQueue", micros),
+      "priority/many": ratioTo(manyClaimed, "holdfast", "pQueue", micros),
       "reserve/micros": median(find(reserved, "holdfastReserve").samples.map(micros))
     }
   }

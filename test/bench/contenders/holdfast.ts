@@ -3,7 +3,7 @@ import { Effect, Layer, Redacted, Scope, Stream } from "effect"
 import { UndiciHttpClient } from "holdfast/http"
 import { Llm, OpenAiLlm } from "holdfast/llm"
 import { Concurrency, Policy } from "holdfast/policy"
-import { type Contender, question } from "../Contender.ts"
+import { claims, type Contender, question } from "../Contender.ts"
 import { ofEffects, ofEffectStreams } from "../ofEffects.ts"
 
 /** Retries wait as little as the others' do: the server asks for 1 ms. */
@@ -33,5 +33,16 @@ export const contender: Contender = {
     const slots = Concurrency.makeUnsafe({ maxConcurrency: 64, maxQueue: 1_000_000 })
     const task = Effect.promise(() => new Promise<void>((resolve) => setImmediate(resolve)))
     return ofEffects(slots.withSlot("bench")(task), Layer.empty)
+  },
+  priority: async () => {
+    const slots = Concurrency.makeUnsafe({ maxConcurrency: 8, maxQueue: 1_000_000 })
+    const task = Effect.promise(() => new Promise<void>((resolve) => setImmediate(resolve)))
+    const names = ["low", "normal", "high"] as const
+    const next = claims()
+    const claimed = Effect.suspend(() => {
+      const { key, priority } = next()
+      return slots.withSlot(key, { priority: names[priority] })(task)
+    })
+    return ofEffects(claimed, Layer.empty)
   }
 }
