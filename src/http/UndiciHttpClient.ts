@@ -59,7 +59,7 @@ export interface Options {
   readonly keepAlive?: Duration.Input | undefined
   /** Until a connection stands, TLS included. Default: `"10 seconds"`. */
   readonly connectTimeout?: Duration.Input | undefined
-  /** HTTP/2 where the server offers it over TLS. Default: `true`. */
+  /** HTTP/2 where the server offers it over TLS; streamed bodies go up by HTTP/1.1. Default: `true`. */
   readonly http2?: boolean | undefined
   /** Default: Node's own authorities, and no certificate. */
   readonly tls?: TlsOptions | undefined
@@ -110,7 +110,7 @@ const dispatch = (
 ): Effect.Effect<HttpClientResponse, HttpClientError> =>
   Effect.callback<HttpClientResponse, HttpClientError>((resume) => {
     const exchange = new Exchange(request, target.href, encoded, clock, resume)
-    const options: Dispatcher.DispatchOptions = {
+    const options: Dispatcher.DispatchOptions & { allowH2?: boolean } = {
       origin: target.origin,
       path: target.path,
       method: request.method,
@@ -120,6 +120,8 @@ const dispatch = (
       headersTimeout: 0,
       bodyTimeout: 0
     }
+    // Over HTTP/2 undici 8.12 sends nothing beside a streamed body, and stands still after one that broke off.
+    if (encoded.progress !== undefined) options.allowH2 = false
     const onScopeClosed = (): void => exchange.cancel(new Error("the scope of the request was closed"))
     if (signal !== undefined) signal.addEventListener("abort", onScopeClosed, { once: true })
     try {

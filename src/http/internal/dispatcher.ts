@@ -75,6 +75,10 @@ class Connections {
 
 const isConnector = (u: unknown): u is Undici.buildConnector.connector => typeof u === "function"
 
+interface Connecting {
+  readonly connect: Undici.buildConnector.connector
+}
+
 /** Makes the agent; `destroy` closes what it has open. */
 export const makeDispatcher = (
   undici: typeof Undici,
@@ -85,11 +89,18 @@ export const makeDispatcher = (
   const tls = { ...settings.tls, allowH2, timeout: settings.connectMillis }
   const options = { allowH2, keepAliveTimeout: settings.keepAliveMillis }
   const connector = undici.buildConnector(tls)
+  const connectorOfHttp1 = undici.buildConnector({ ...tls, allowH2: false })
+  /** A proxy hands its own way to connect down here, and a request may ask for HTTP/1.1. */
+  const ownOptions = (opts: object): Pick<Undici.Client.Options, "allowH2" | "keepAliveTimeout"> & Connecting => {
+    const isHttp1 = "allowH2" in opts && opts.allowH2 === false
+    const given = "connect" in opts && isConnector(opts.connect) ? opts.connect : connector
+    const connect = isHttp1 && given === connector ? connectorOfHttp1 : given
+    return { ...options, allowH2: allowH2 && !isHttp1, connect }
+  }
   const client = (origin: string | URL, opts: object): Undici.Client => {
-    // A proxy hands its own way to connect down here.
-    const connect = "connect" in opts && isConnector(opts.connect) ? opts.connect : connector
+    const { connect, ...own } = ownOptions(opts)
     const made: Undici.Client = new undici.Client(origin, {
-      ...options,
+      ...own,
       connect: (target, callback) =>
         connect(target, (...result) => {
           const [, socket] = result
@@ -105,12 +116,7 @@ export const makeDispatcher = (
   const factory = (origin: string | URL, opts: object): Undici.Client | Undici.Pool =>
     connections === 1
       ? client(origin, opts)
-      : new undici.Pool(origin, {
-          ...options,
-          connections,
-          factory: client,
-          connect: "connect" in opts && isConnector(opts.connect) ? opts.connect : connector
-        })
+      : new undici.Pool(origin, { ...ownOptions(opts), connections, factory: client })
   const dispatcher =
     proxy === undefined
       ? new undici.Agent({ ...options, factory, connect: connector })

@@ -18,7 +18,7 @@ export interface Encoded {
   readonly body: Body | null
   /** Headers that only the encoded body knows, such as a form's boundary. */
   readonly headers?: Readonly<Record<string, string>>
-  /** Of a body that is made while it is sent. */
+  /** Of a body that is made while it is sent. Absent for one that is at hand. */
   readonly progress?: { isStarted: boolean }
 }
 
@@ -42,7 +42,11 @@ export const encodeBody = (body: HttpBody.HttpBody): Effect.Effect<Encoded, unkn
         const encoded = new Request("http://localhost", { method: "POST", body: body.formData })
         const { Readable } = await import("node:stream")
         const contentType = encoded.headers.get("content-type") ?? "multipart/form-data"
-        return { body: Readable.from(encoded.body ?? []), headers: { "content-type": contentType } }
+        return {
+          body: Readable.from(encoded.body ?? []),
+          progress: { isStarted: true },
+          headers: { "content-type": contentType }
+        }
       })
     case "Stream":
       return encodeStream(body.stream)
