@@ -15,7 +15,10 @@ export class Admission {
       this.running.add(run)
       return self
     })
-    return Effect.onExit(counted, () => Effect.sync(() => this.end(run)))
+    return Effect.onExitPrimitive(counted, () => {
+      this.end(run)
+      return undefined
+    })
   }
 
   end<R2>(run: Run<R2>): void {

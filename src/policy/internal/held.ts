@@ -110,9 +110,12 @@ export class OpenPolicy implements Held {
       const held = { deadlineAt, timeout, totalMillis, end, onStop }
       const leased = Effect.suspend(() => {
         this.admission.running.add(run)
-        return Effect.onExit(
+        return Effect.onExitPrimitive(
           loop<A, E, never>(run, (wait, unpaid) => run.send(opened, wait, unpaid)),
-          (exit) => (Exit.isFailure(exit) ? Effect.sync(() => this.admission.end(run)) : Effect.void)
+          (exit) => {
+            if (Exit.isFailure(exit)) this.admission.end(run)
+            return undefined
+          }
         )
       })
       return Effect.andThen(

@@ -52,7 +52,7 @@ export const loop = <A, E, R>(
 ): Effect.Effect<A, E | PolicyError, R> => {
   const retryWhen = call.retry.retryWhen
   if (call.retry.retries <= 0) return send(noWait, undefined)
-  const state = new LoopState(call)
+  let begun: LoopState | undefined
   const again = (wait: Wait, unpaid?: Effect.Effect<A, E | PolicyError>): Effect.Effect<A, E | PolicyError, R> =>
     retryWhen === undefined
       ? Effect.catchCause(send(wait, unpaid), onFailure)
@@ -61,6 +61,7 @@ export const loop = <A, E, R>(
     const error = Cause.findError(cause)
     // A defect or an interruption is nobody's failure to retry.
     if (Result.isFailure(error) || Cause.hasDies(cause) || Cause.hasInterrupts(cause)) return Effect.failCause(cause)
+    const state = (begun ??= new LoopState(call))
     return Effect.flatMap(state.decide(error.success), (decision) =>
       decision._tag === "Wait"
         ? Effect.flatMap(state.wait(decision, error.success), (wait) =>
@@ -71,6 +72,7 @@ export const loop = <A, E, R>(
   }
   const onValue = (value: A, isUnwanted: (value: unknown) => boolean): Effect.Effect<A, E | PolicyError, R> => {
     if (!isUnwanted(value)) return Effect.succeed(value)
+    const state = (begun ??= new LoopState(call))
     return Effect.flatMap(state.decide(unwanted), (decision) =>
       decision._tag === "Wait"
         ? Effect.flatMap(state.wait(decision, value), (wait) => again(wait, Effect.succeed(value)))

@@ -70,6 +70,8 @@ export class Run<R> implements Loop.Call {
   readonly budget: RetryBudget | undefined
   /** The sends under way: one, or two while a hedge runs. */
   readonly sends: Array<Ongoing> = []
+  /** Milliseconds since the epoch. */
+  readonly beganAt: number
   /** How many sends there were. */
   sent = 0
   /** Ends what the call waits for beside its sends: a backoff, or the reader of its stream. */
@@ -90,6 +92,7 @@ export class Run<R> implements Loop.Call {
     this.budget?.depositUnsafe()
     this.clock = Context.get(context, Clock.Clock)
     const now = this.now()
+    this.beganAt = now
     this.deadlineAt = Math.min(Context.get(context, Deadline.Current), now + timeout.totalMillis)
     this.totalMillis = Math.max(0, this.deadlineAt - now)
     const marked = settings.mark(context)

@@ -96,12 +96,13 @@ export class Send<A, E, R> implements Claim {
   /** Takes a slot, runs the effect in a fiber of its own under the times in force, gives the slot back. */
   effect(self: Effect.Effect<A, E, R>): Effect.Effect<A, E | PolicyError> {
     return Effect.callback<A, E | PolicyError>((resume) => {
-      const { obstacle, settings } = this.run
+      const { beganAt, key, obstacle, settings } = this.run
       if (obstacle !== undefined) return resume(Effect.fail(obstacle))
-      if (!settings.isRelease && !settings.state.concurrency.takeUnsafe(this.run.key, this, this.run.now())) {
-        return resume(this.queued(self))
-      }
-      return this.start(self, resume)
+      // The first send of a call comes in the same turn as the call.
+      const isFirst = this.wait.cause === "none" && settings.state.circuit === undefined
+      const now = isFirst ? beganAt : this.run.now()
+      const isTaken = settings.isRelease || settings.state.concurrency.takeUnsafe(key, this, now)
+      return isTaken ? this.start(self, resume, now) : resume(this.queued(self))
     })
   }
 
@@ -111,7 +112,8 @@ export class Send<A, E, R> implements Claim {
       const { key, obstacle, settings } = this.run
       const { concurrency } = settings.state
       if (obstacle !== undefined) return resume(Effect.fail(obstacle))
-      if (concurrency.takeUnsafe(key, this, this.run.now())) return this.start(self, resume)
+      const now = this.run.now()
+      if (concurrency.takeUnsafe(key, this, now)) return this.start(self, resume, now)
       return resume(Effect.fail(new Shed({ key, waiting: concurrency.waiting(key) })))
     })
   }
@@ -146,7 +148,7 @@ export class Send<A, E, R> implements Claim {
           const { obstacle } = this.run
           if (obstacle !== undefined) return resume(Effect.fail(obstacle))
           isStarted = true
-          return this.start(self, resume)
+          return this.start(self, resume, this.run.now())
         })
         // A send that was interrupted before it began has nobody else to give its slot back.
         return Effect.onExit(restore(send), () => Effect.sync(() => (isStarted ? undefined : this.giveBack())))
@@ -173,10 +175,9 @@ export class Send<A, E, R> implements Claim {
     return this.unpaid
   }
 
-  private start(self: Effect.Effect<A, E, R>, resume: Resume<A, E>): Effect.Effect<void> | void {
+  private start(self: Effect.Effect<A, E, R>, resume: Resume<A, E>, now: number): Effect.Effect<void> | void {
     const { run } = this
     this.holdsSlot = true
-    const now = run.now()
     this.startedAt = now
     const refusal = this.pay()
     if (refusal !== undefined) {
