@@ -85,7 +85,11 @@ export const goals: ReadonlyArray<Goal> = [
     "÷ openai",
     "effect/http 1.27"
   ),
-  atMost("bundle", "bundle/holdfast", "a minimal chat call on fetch, gzip", 60, "kB", "openai 86 kB")
+  atMost("bundle", "bundle/holdfast", "a minimal chat call on fetch, gzip", 60, "kB", "openai 86 kB"),
+  atMost("failures", "failures/wrong", "rows that end otherwise through either door", 0, "rows", "FAILURES.md"),
+  atMost("failures", "failures/refuse", "a Retry-After that is too long, to the failure", 50, "ms", "FAILURES.md"),
+  atMost("failures", "failures/abort", "an abort, to the rejection", 10, "ms", "FAILURES.md"),
+  atMost("failures", "failures/break", "a break, to the server's close", 50, "ms", "FAILURES.md")
 ]
 
 /** Rows that are aimed at and cannot be measured before they are built. */

@@ -1,6 +1,7 @@
 /** What is measured. Each suite gives its tables and the values that goals are held against. */
 import { compare, compareEach, median, ratio, rounds, type Samples, startWorker } from "./Bench.ts"
 import { bundles } from "./bundles.ts"
+import { failures } from "./failures.ts"
 import { imports } from "./imports.ts"
 import { digits, type Report, type Table } from "./Report.ts"
 import type { Sample } from "./worker.ts"
@@ -254,5 +255,6 @@ export const suites: Readonly<Record<string, (origin: string) => Promise<Report>
   heap,
   policy,
   import: imports,
-  bundle: bundles
+  bundle: bundles,
+  failures
 }

@@ -256,6 +256,11 @@ const rows: Record<string, Row> = {
     const one = { choices: [{ delta: all, finish_reason: "vibes", novelty: 1 }], obfuscation: "xyz" }
     events(exchange).end(`event: ping\ndata: {"type":"ping"}\n\ndata: ${JSON.stringify(one)}\n\n${usage}${done}`)
   },
+  // The same without an event that is none of the protocol's.
+  "unknown-values": (exchange) => {
+    const choice = { delta: { role: "assistant", content: "hello" }, finish_reason: "vibes", novelty: 1 }
+    events(exchange).end(`data: ${JSON.stringify({ choices: [choice], obfuscation: "xyz" })}\n\n${usage}${done}`)
+  },
   // The error is named by the event, with the words around it or without.
   "error-event": (exchange) => {
     const errors = [
