@@ -1,6 +1,8 @@
 /** The failure table: each row, by its id, through both doors. Milliseconds are the bench's business. */
+import { Effect } from "effect"
+import { FallbackLlm, Llm } from "holdfast/llm"
 import { describe, expect, it } from "vitest"
-import { closedPort, doors, eventually, replying, row, useServer } from "./rows.ts"
+import { closedPort, doors, eventually, llmLayer, replying, row, useServer } from "./rows.ts"
 
 useServer()
 
@@ -357,4 +359,15 @@ describe.each(doors)("through the $name", (door) => {
     const { url } = row("not-streamed")
     expect(await door.stream(url)).toMatchObject({ text: "hello world", finishReason: "stop", error: undefined })
   })
+})
+
+it("quota: a fallback answers for an account that is empty", async () => {
+  const empty = row("quota")
+  const full = row("ok")
+  const llm = FallbackLlm.layer([{ llm: llmLayer(empty.url) }, { llm: llmLayer(full.url) }])
+  const { attempts, text } = await Effect.runPromise(Effect.provide(Llm.generateText("hi"), llm))
+  expect(text).toBe("hello world")
+  expect(attempts.map(({ outcome }) => outcome)).toEqual(["QuotaExhausted", "ok"])
+  expect((await empty.stats()).requests).toBe(1)
+  expect((await full.stats()).requests).toBe(1)
 })

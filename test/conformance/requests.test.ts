@@ -1,7 +1,7 @@
 /** The rows of the failure table that are about one request: what may be sent again, what is too large, where keys go. */
 import { Context, Effect, Layer, Scope } from "effect"
 import { HttpClient, type HttpClientError, HttpClientRequest, type HttpClientResponse } from "effect/http"
-import { ConnectionFailure, ResilientHttpClient, UndiciHttpClient } from "holdfast/http"
+import { ConnectionFailure, Redirect, ResilientHttpClient, UndiciHttpClient } from "holdfast/http"
 import { Attempt, Policy } from "holdfast/policy"
 import { describe, expect, it } from "vitest"
 import { closedPort, doors, eventually, openDoors, row, useServer } from "./rows.ts"
@@ -173,16 +173,22 @@ describe("stale-socket", () => {
 })
 
 describe("redirect-secret", () => {
-  it("drops the authorization headers on the way to another origin", () =>
+  const authorization = { authorization: "Bearer sk-1", cookie: "session=sk-2", "proxy-authorization": "sk-3" }
+  const keys = { "api-key": "sk-4", "x-api-key": "sk-5", "x-goog-api-key": "sk-6" }
+
+  it.each([
+    ["Effect's own", HttpClient.followRedirects, authorization],
+    ["ours", Redirect.follow(), { ...authorization, ...keys }]
+  ])("drops the secrets on the way to another origin: %s", (_name, follow, secrets) =>
     withHttp(async (_send, http) => {
       const { landed, stats, url } = row("redirect")
-      const secrets = { authorization: "Bearer sk-1", cookie: "session=sk-2", "proxy-authorization": "sk-3" }
       const request = HttpClientRequest.setHeaders(post(url), secrets)
-      const { status } = await Effect.runPromise(HttpClient.followRedirects(http).execute(request))
+      const { status } = await Effect.runPromise(follow(http).execute(request))
       expect(status).toBe(200)
-      expect((await stats()).secrets).toHaveLength(3)
+      expect((await stats()).secrets).toHaveLength(Object.keys(secrets).length)
       expect(await landed()).toMatchObject({ requests: 1, secrets: [] })
-    }))
+    })
+  )
 
   it("follows no redirect by itself", () =>
     withHttp(async (send) => {
@@ -251,6 +257,18 @@ describe("slow-drip", () => {
         expect(ResilientHttpClient.refusal(error)?._tag).toBe("AttemptTimeout")
         expect(attempts).toHaveLength(3)
         expect(await eventually(stats, ({ open }) => open === 0)).toMatchObject({ requests: 3, open: 0 })
+      },
+      { timeout: { attempt: "200 millis" } }
+    ))
+
+  it("bounds the body of any request by the attempt timeout", () =>
+    withHttp(
+      async (send) => {
+        const { stats, url } = row("slow-drip-body")
+        const { response } = await send(get(url))
+        const error = await Effect.runPromise(Effect.flip(response?.text ?? Effect.die("no response")))
+        expect(ResilientHttpClient.refusal(error)?._tag).toBe("AttemptTimeout")
+        expect(await eventually(stats, ({ open }) => open === 0)).toMatchObject({ requests: 1, closed: 1, open: 0 })
       },
       { timeout: { attempt: "200 millis" } }
     ))

@@ -253,6 +253,30 @@ describe("abort-waiting", () => {
     expect(await eventually(stats, ({ closed }) => closed === 2)).toMatchObject({ requests: 2, closed: 2, open: 0 })
   })
 
+  it("takes no place in a rate limit for a call that was aborted in the queue", async () => {
+    const { stats, url } = row("hang")
+    await using client = createClient({
+      ...clientOptions(url),
+      maxConcurrency: 1,
+      rateLimit: { requestsPerMinute: 2 }
+    })
+    const [first, queued, next, last] = [abortable(), abortable(), abortable(), abortable()]
+    const calls = [first, queued].map(({ signal }) => settled(client.generateText("hi", { signal })))
+    await eventually(stats, ({ requests }) => requests === 1)
+    queued.abort()
+    first.abort()
+    expect(await Promise.all(calls)).toEqual([reason, reason])
+    // Of two requests in a minute one was sent: there is another, and no third.
+    const second = settled(client.generateText("hi", { signal: next.signal }))
+    expect((await eventually(stats, ({ requests }) => requests === 2)).requests).toBe(2)
+    next.abort()
+    const third = settled(client.generateText("hi", { signal: last.signal }))
+    await new Promise((resolve) => setTimeout(resolve, 200))
+    expect((await stats()).requests).toBe(2)
+    last.abort()
+    expect(await Promise.all([second, third])).toEqual([reason, reason])
+  })
+
   it("leaves no socket, timer or listener of a client whose calls were all aborted", async () => {
     const { stats, url } = row("hang")
     await stats()
