@@ -15,8 +15,9 @@ import * as Policy from "../policy/Policy.ts"
 import { Draining } from "../policy/PolicyError.ts"
 import type { Language, Sandbox } from "../sandbox/Sandbox.ts"
 import { Calls, iterate, run } from "./Bridge.ts"
+import { checkHttp, type Http, make as makeHttp, type Wire } from "./Http.ts"
 import { derive } from "./internal/derive.ts"
-import { llmLayer, logged, noLlm, sandboxLayer } from "./internal/layers.ts"
+import { httpLayer, llmLayer, logged, noLlm, sandboxLayer } from "./internal/layers.ts"
 import { checkLogger, closed as closedWith, ofLlm, ofSandbox, toLayer } from "./Logger.ts"
 import { type CallDefaults, type CallOptions, checkLlm, type ClientOptions, toPolicy, toSettings } from "./Options.ts"
 import {
@@ -64,6 +65,8 @@ export interface Client extends AsyncDisposable {
   readonly createSession: (options?: SessionOptions & CallOptions) => Promise<Session>
   /** Runs code in a session of its own. Rejects with `ExecutionFailed` or `ExecutionTimeout` when the program does. */
   readonly executeCode: (code: string, language?: Language, options?: RunOptions) => Promise<Execution>
+  /** Requests of any kind, under the same policy, over connections of their own. */
+  readonly http: Http
   /** Calls `f` for each item, `concurrency` at a time. Never rejects for an item: the results say how each ended. */
   readonly map: <A, B>(
     items: Iterable<A>,
@@ -113,9 +116,11 @@ const mapSettled = async <A, B>(
 }
 
 class HoldfastClient implements Client {
+  readonly http: Http
   private readonly calls = new Calls()
   private readonly llm: ManagedRuntime.ManagedRuntime<Llm, LlmError | TypeError>
   private readonly sandbox: ManagedRuntime.ManagedRuntime<Sandbox, never>
+  private readonly wire: ManagedRuntime.ManagedRuntime<Wire, never>
   private readonly logger: Layer.Layer<never> | undefined
   /** Aborted when the client's grace has ended: the signal of `map`'s callbacks. */
   private readonly closed = new AbortController()
@@ -127,7 +132,10 @@ class HoldfastClient implements Client {
     const llm = options.llm === undefined ? noLlm : llmLayer(checkLlm(options.llm), policy)
     const sandbox = sandboxLayer(options.sandbox ?? { provider: "local" })
     this.llm = ManagedRuntime.make(logged(llm, logger, ofLlm))
+    const wire = httpLayer(checkHttp(options.http ?? {}), policy)
     this.sandbox = ManagedRuntime.make(logged(sandbox, logger, ofSandbox))
+    this.wire = ManagedRuntime.make(logged(wire, logger, (layer) => layer))
+    this.http = makeHttp(this.wire, this.calls)
     this.logger = logger === undefined ? undefined : toLayer(logger)
   }
 
@@ -175,7 +183,7 @@ class HoldfastClient implements Client {
       calls.interruptAll()
       // Closing the runtimes waits for what was interrupted and gives sockets and sandboxes back.
       await Promise.allSettled(Array.from(calls.resources, (close) => close()))
-      await Promise.all([this.llm.dispose(), this.sandbox.dispose()])
+      await Promise.all([this.llm.dispose(), this.sandbox.dispose(), this.wire.dispose()])
       const report = { finished: before - interrupted, interrupted }
       if (this.logger !== undefined) await Effect.runPromise(Effect.provide(closedWith(report), this.logger))
       return report

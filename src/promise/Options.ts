@@ -3,6 +3,7 @@ import type { Duration } from "effect/Duration"
 import type { Priority } from "../policy/Concurrency.ts"
 import * as Policy from "../policy/Policy.ts"
 import type * as Timeout from "../policy/Timeout.ts"
+import type { HttpOptions } from "./Http.ts"
 import { type LimitOptions, toLimits } from "./Limits.ts"
 import type { Logger } from "./Logger.ts"
 import { type RetryOptions, toRetry } from "./Retry.ts"
@@ -44,6 +45,8 @@ export interface ClientOptions extends LimitOptions {
   readonly llm?: LlmOptions | undefined
   /** Default: `{ provider: "local" }`, which costs nothing until the first session. */
   readonly sandbox?: SandboxOptions | undefined
+  /** What `client.http` is told. Default: no base URL, and connections of its own from the first call on. */
+  readonly http?: HttpOptions | undefined
   readonly retry?: RetryOptions | undefined
   readonly timeout?: TimeoutOptions | undefined
   /** Sends in flight; more wait for a slot. Default: 100. */

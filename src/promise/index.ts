@@ -10,6 +10,19 @@ export {
   type Derived
 } from "./Client.ts"
 export * from "./Errors.ts"
+export {
+  type Http,
+  type HttpBodyOptions,
+  type HttpCallOptions,
+  HttpError,
+  type HttpErrorCode,
+  type HttpFile,
+  type HttpMethod,
+  type HttpOptions,
+  type HttpProgress,
+  type HttpResponse,
+  type HttpTlsOptions
+} from "./Http.ts"
 export type { CircuitOptions, HedgeOptions, LimitOptions, RateLimitOptions } from "./Limits.ts"
 export type { Logger, LogFields, PlainLogger } from "./Logger.ts"
 export type { CallDefaults, CallOptions, ClientOptions, LlmOptions, SandboxOptions, TimeoutOptions } from "./Options.ts"

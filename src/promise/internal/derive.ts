@@ -23,6 +23,7 @@ export const derive = (client: Derived, defaults: CallDefaults): Derived => {
     streamText: (input, options) => client.streamText(input, overBoth(defaults, options)),
     createSession: (options) => client.createSession(over({ signal, timeout }, options)),
     executeCode: (code, language, options) => client.executeCode(code, language, over({ signal, timeout }, options)),
+    http: client.http.with({ signal, timeout }),
     map: (items, f, options) => client.map(items, f, over({ signal }, options)),
     with: (further) => client.with(overBoth(defaults, further))
   }

@@ -1,5 +1,4 @@
 /** The layers that a client stands on. Each is loaded when a call first needs it. */
-import * as Config from "effect/Config"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as Redacted from "effect/Redacted"
@@ -7,6 +6,7 @@ import { Llm } from "../../llm/Llm.ts"
 import { LlmError, Unauthorized } from "../../llm/LlmError.ts"
 import type * as Policy from "../../policy/Policy.ts"
 import type { Sandbox } from "../../sandbox/Sandbox.ts"
+import type { HttpOptions, Wire } from "../Http.ts"
 import { type Logger, toLayer } from "../Logger.ts"
 import type { LlmOptions, SandboxOptions } from "../Options.ts"
 
@@ -23,7 +23,11 @@ const keyOf = (options: LlmOptions): Effect.Effect<Redacted.Redacted<string> | u
   if (options.baseUrl !== undefined) return Effect.succeed(undefined)
   const missing = new Unauthorized({ description: `no API key: pass llm.apiKey or set ${variable}` })
   return Effect.mapError(
-    Config.Redacted(variable),
+    // Loaded when it is needed: it brings all of Schema, which doubles the time of the first import.
+    Effect.flatMap(
+      Effect.promise(() => import("effect/Config")),
+      (Config) => Config.Redacted(variable)
+    ),
     () => new LlmError({ provider: options.provider, reason: missing, attempts: [] })
   )
 }
@@ -63,6 +67,15 @@ export const sandboxLayer = (options: SandboxOptions): Layer.Layer<Sandbox> =>
     Effect.map(
       Effect.promise(() => import("../../sandbox/LocalSandbox.ts")),
       (local) => local.layer(options.maxSessions === undefined ? {} : { maxSessions: options.maxSessions })
+    )
+  )
+
+/** HTTP of these options, over connections of its own. */
+export const httpLayer = (options: HttpOptions, policy: Policy.Policy): Layer.Layer<Wire> =>
+  Layer.unwrap(
+    Effect.map(
+      Effect.promise(() => import("./http.ts")),
+      (http) => http.layer(options, policy)
     )
   )
 
