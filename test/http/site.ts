@@ -23,7 +23,9 @@ const pieces = (chunks: number, size: number, onLeft: () => void): ReadableStrea
   let sent = 0
   return new ReadableStream<Uint8Array>(
     {
-      pull: (controller) => {
+      pull: async (controller) => {
+        // In memory nothing else would ever get its turn.
+        if (chunks === Infinity) await new Promise((resolve) => setImmediate(resolve))
         if (sent >= chunks) controller.close()
         else controller.enqueue(new Uint8Array(size).fill(sent++ % 251))
       },
