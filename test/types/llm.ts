@@ -1,7 +1,7 @@
 /** Compiled, never run: what the types of models promise. */
 import type { Effect, Layer, Scope, Stream } from "effect"
 import type { HttpClient } from "effect/http"
-import { Llm, type LlmError, Message, OpenAiLlm } from "holdfast/llm"
+import { FallbackLlm, Llm, type LlmError, Message, OpenAiLlm } from "holdfast/llm"
 import type { Attempt, Policy, Retryable } from "holdfast/policy"
 import { TestLlm } from "holdfast/testing"
 import { expectTypeOf } from "vitest"
@@ -23,6 +23,21 @@ expectTypeOf<Policy.Policy | Policy.Held | undefined>().toEqualTypeOf<OpenAiLlm.
 OpenAiLlm.layer({})
 // @ts-expect-error a key is redacted, so that it cannot be logged by mistake
 OpenAiLlm.layer({ model: "m", apiKey: "secret" })
+
+// One model of several needs what they need, and the program does not see how many there are.
+const openAi = OpenAiLlm.layer({ model: "m" })
+expectTypeOf(FallbackLlm.layer([{ llm: openAi }, { llm: TestLlm.layer("hello"), longerContext: true }])).toEqualTypeOf<
+  Layer.Layer<Llm.Llm, never, HttpClient.HttpClient>
+>()
+expectTypeOf(FallbackLlm.make([{ llm: openAi, when: () => true }], { total: "1 minute" })).toEqualTypeOf<
+  Effect.Effect<Llm.Llm["Service"], never, HttpClient.HttpClient | Scope.Scope>
+>()
+// @ts-expect-error nobody to ask
+FallbackLlm.layer([])
+// @ts-expect-error an alternative has a policy of its own; the fallback retries nothing
+FallbackLlm.layer([{ llm: openAi }], { retry: { retries: 1 } })
+// @ts-expect-error an alternative is a layer of `Llm`, not its options
+FallbackLlm.layer([{ model: "m" }])
 
 // A request.
 expectTypeOf<Message.Role>().toEqualTypeOf<"system" | "user" | "assistant">()
