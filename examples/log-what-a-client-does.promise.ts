@@ -35,7 +35,7 @@ const logger: PlainLogger = {
 }
 server.close()
 // Output:
-// warn retry Overloaded
+// warn retry ServerError
 // Hello
 // warn refused DeadlineExceeded
 // info closed

@@ -26,5 +26,5 @@ await Effect.runPromise(program.pipe(Effect.provide(model)))
 // Output:
 // waited 0 ms (none), then RateLimited, rejected
 // waited 100 ms (retryAfter), then ConnectionLost, maybeSent
-// waited 20 ms (backoff), then Overloaded, rejected
-// llm openai https://api.openai.com/v1: the provider is overloaded (status 503); try later or another model (after 3 attempts)
+// waited 20 ms (backoff), then ServerError, rejected
+// llm openai https://api.openai.com/v1: the provider failed with status 503; try later (after 3 attempts)

@@ -42,11 +42,11 @@ const program = Effect.gen(function* () {
 await Effect.runPromise(program.pipe(Effect.provide(model), Effect.withTracer(tracer)))
 // Output:
 //     POST 503
-//   Policy.attempt Overloaded
+//   Policy.attempt ServerError
 //     POST ok
 //   Policy.attempt ok
 // chat some-model ok
-// 1 x Overloaded
+// 1 x ServerError
 // 1 x ok
 // 2 tokens of input
 // 4 tokens of output

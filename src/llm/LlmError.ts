@@ -1,13 +1,13 @@
 /**
  * LlmError, by reason:
  *   RateLimited           429; carries `retryAfter`                          retryable, rejected
- *   Overloaded            503, 529, 520-524, the model has no capacity       retryable, rejected
+ *   Overloaded            529, 520-524, a 503 that says so, no capacity      retryable, rejected
  *   QuotaExhausted        out of money or of a spend limit                   not retryable, rejected
  *   Unauthorized          401, 403                                           not retryable, rejected
  *   InvalidRequest        other 4xx, and a request refused before sending    not retryable
  *   ContextLengthExceeded the messages are too long for the model            not retryable, rejected
  *   ContentFiltered       the provider refused the content                   not retryable
- *   ServerError           500, 502, 504, and 408, 409                       retryable, maybeSent
+ *   ServerError           500, 502, 504: maybeSent; 503, 408, 409: rejected  retryable
  *   Unreachable           no connection: refused, DNS, connect timeout       retryable, notSent
  *   ConnectionLost        reset or closed after bytes left                   retryable, maybeSent
  *   InvalidResponse       not what the protocol says                         retryable while nothing was delivered
@@ -30,21 +30,19 @@ import type {
   ConnectionLost,
   ContentFiltered,
   ContextLengthExceeded,
-  FirstContentTimeout,
   InvalidRequest,
   InvalidResponse,
   Overloaded,
   QuotaExhausted,
   RateLimited,
   ServerError,
-  StreamCut,
-  StreamStalled,
-  StreamTruncated,
   Unauthorized,
   Unreachable
 } from "./LlmReason.ts"
+import type { FirstContentTimeout, StreamCut, StreamStalled, StreamTruncated } from "./StreamReason.ts"
 
 export * from "./LlmReason.ts"
+export * from "./StreamReason.ts"
 
 /** Every way a model call fails. */
 export type Reason =

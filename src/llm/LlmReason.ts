@@ -2,7 +2,6 @@
 import * as Data from "effect/Data"
 import * as Duration from "effect/Duration"
 import type { Phase, Retryable } from "../policy/Retryable.ts"
-import type { Usage } from "./Usage.ts"
 
 /** The provider asked us to slow down (429). */
 export class RateLimited
@@ -31,7 +30,7 @@ export class RateLimited
   }
 }
 
-/** The provider has no capacity at the moment (503, 529 and the like). */
+/** The provider has no capacity at the moment (529, 520 to 524, a 503 that says so). */
 export class Overloaded
   extends Data.TaggedError("Overloaded")<{
     readonly description: string
@@ -131,7 +130,7 @@ export class ContentFiltered
   }
 }
 
-/** The provider failed (500, 502, 504): nobody knows whether the work was done. */
+/** The provider failed (5xx, 408, 409): nobody knows whether the work was done, but a 503 and a 4xx are refusals. */
 export class ServerError
   extends Data.TaggedError("ServerError")<{
     readonly description: string
@@ -145,11 +144,14 @@ export class ServerError
   get isRetryable(): boolean {
     return this.retryable !== false
   }
-  readonly phase = "maybeSent"
+  get phase(): Phase {
+    return this.status === 503 || this.status < 500 ? "rejected" : "maybeSent"
+  }
   /** What one provider does not want to see again, another may serve. */
   readonly fallback = "next"
   override get message(): string {
-    return `the provider failed with status ${this.status} (${this.description}); try later`
+    const said = this.description === `status ${this.status}` ? "" : ` (${this.description})`
+    return `the provider failed with status ${this.status}${said}; try later`
   }
 }
 
@@ -211,77 +213,6 @@ export class InvalidResponse
   readonly phase = "answered"
   override get message(): string {
     return `not a valid answer (${this.description}); check the base URL: \`excerpt\` has the beginning of what came`
-  }
-}
-
-/** The provider took the request and sent no content in time; comments and pings are no content. */
-export class FirstContentTimeout
-  extends Data.TaggedError("FirstContentTimeout")<{
-    readonly timeoutMillis: number
-  }>
-  implements Retryable
-{
-  readonly isRetryable = true
-  readonly isTimeout = true
-  readonly phase = "maybeSent"
-  override get message(): string {
-    return `no content within the firstContent timeout of ${this.timeoutMillis} ms; raise \`firstContent\` or ask for less`
-  }
-}
-
-/** Content stopped coming while the caller waited for it; comments and pings are no content. */
-export class StreamStalled
-  extends Data.TaggedError("StreamStalled")<{
-    readonly timeoutMillis: number
-    /** The text that had arrived. */
-    readonly partial: string
-    readonly usage?: Usage | undefined
-  }>
-  implements Retryable
-{
-  readonly isRetryable = false
-  readonly phase = "answered"
-  override get message(): string {
-    return `the stream stalled: no content for ${this.timeoutMillis} ms, after ${this.partial.length} characters; \`partial\` has them`
-  }
-}
-
-/** The connection broke after content had been delivered. */
-export class StreamCut
-  extends Data.TaggedError("StreamCut")<{
-    readonly description: string
-    /** The text that had arrived. */
-    readonly partial: string
-    readonly usage?: Usage | undefined
-    readonly cause?: unknown
-  }>
-  implements Retryable
-{
-  readonly isRetryable = false
-  readonly phase = "answered"
-  override get message(): string {
-    return `the stream was cut after ${this.partial.length} characters (${this.description}); \`partial\` has them`
-  }
-}
-
-/** The stream ended in good order but without a finish marker: the answer is not complete. */
-export class StreamTruncated
-  extends Data.TaggedError("StreamTruncated")<{
-    /** The text that had arrived. */
-    readonly partial: string
-    readonly usage?: Usage | undefined
-    /** Whether any content had been delivered, reasoning included. Default: `false`. */
-    readonly delivered?: boolean | undefined
-  }>
-  implements Retryable
-{
-  /** Nothing was delivered, so nobody is told anything twice. */
-  get isRetryable(): boolean {
-    return this.delivered !== true
-  }
-  readonly phase = "answered"
-  override get message(): string {
-    return `the stream ended without a finish marker after ${this.partial.length} characters; \`partial\` has them`
   }
 }
 

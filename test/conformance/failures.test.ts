@@ -235,9 +235,9 @@ describe.each(doors)("through the $name", (door) => {
     const { stats, url } = row("amplification")
     const { error } = await door.unary(url, { retry: { retries: 3 } })
     expect(error?.attempts.map(({ outcome }) => outcome)).toEqual([
-      "Overloaded",
-      "Overloaded",
-      "Overloaded",
+      "ServerError",
+      "ServerError",
+      "ServerError",
       "ConnectionLost"
     ])
     expect((await stats()).requests).toBe(4)
@@ -246,10 +246,10 @@ describe.each(doors)("through the $name", (door) => {
   it("exhausted: a server that is down for ever is an error with its story", async () => {
     const { stats, url } = row("exhausted")
     const { error } = await door.unary(url)
-    expect(error?.status).toBe(503)
+    expect(error).toMatchObject({ code: "ServerError", status: 503, phase: "rejected" })
     expect(error?.attempts).toHaveLength(3)
-    expect(error?.attempts.every(({ outcome, phase }) => outcome === "Overloaded" && phase === "rejected")).toBe(true)
-    expect(error?.message).toMatch(/^llm openai http:.*v1: .*; try later or another model \(after 3 attempts\)$/)
+    expect(error?.attempts.every(({ outcome, phase }) => outcome === "ServerError" && phase === "rejected")).toBe(true)
+    expect(error?.message).toMatch(/^llm openai http:.*v1: .*status 503.*; try later \(after 3 attempts\)$/)
     expect((await stats()).requests).toBe(3)
   })
 
@@ -257,7 +257,7 @@ describe.each(doors)("through the $name", (door) => {
     const { stats, url } = row("slow-close")
     const { attempts, text } = await door.unary(url, { maxConcurrency: 1 })
     expect(text).toBe("hello world")
-    expect(attempts.map(({ outcome }) => outcome)).toEqual(["Overloaded", "ok"])
+    expect(attempts.map(({ outcome }) => outcome)).toEqual(["ServerError", "ok"])
     expect(await eventually(stats, ({ closed }) => closed === 1)).toMatchObject({ requests: 2, closed: 1 })
   })
 

@@ -198,7 +198,7 @@ describe("FallbackLlm", () => {
         assert.strictEqual(error.code, "DeadlineExceeded")
         assert.deepStrictEqual(
           error.attempts.map(({ outcome }) => outcome),
-          ["Overloaded", "DeadlineExceeded"]
+          ["ServerError", "DeadlineExceeded"]
         )
       }
     })

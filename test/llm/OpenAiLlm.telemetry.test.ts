@@ -388,7 +388,7 @@ describe("OpenAiLlm's telemetry", () => {
       assert.deepStrictEqual(
         attempts.map(({ parentSpanId, status }) => [parentSpanId, status.code, status.message]),
         [
-          [call?.spanId, 2, "Overloaded"],
+          [call?.spanId, 2, "ServerError"],
           [call?.spanId, 1, undefined]
         ]
       )

@@ -137,7 +137,7 @@ describe("OpenAiLlm", () => {
     [402, error({ message: "Insufficient Balance" }), "QuotaExhausted", false, "rejected"],
     [403, "forbidden", "Unauthorized", false, "rejected"],
     [404, error({ message: "x", code: "model_not_found" }), "InvalidRequest", false, "rejected"],
-    [409, error({ message: "x" }), "ServerError", true, "maybeSent"],
+    [409, error({ message: "x" }), "ServerError", true, "rejected"],
     [422, error({ message: "x", code: 422 }), "InvalidRequest", false, "rejected"],
     [429, error({ message: "x", type: "rate_limit_exceeded" }), "RateLimited", true, "rejected"],
     [429, error({ message: "x", type: "insufficient_quota" }), "QuotaExhausted", false, "rejected"],
@@ -149,6 +149,7 @@ describe("OpenAiLlm", () => {
       "rejected"
     ],
     [500, error({ message: "x" }), "ServerError", true, "maybeSent"],
+    [503, error({ message: "x" }), "ServerError", true, "rejected"],
     [502, "<html>Bad Gateway</html>", "ServerError", true, "maybeSent"],
     [503, error({ message: "x", code: "slow_down" }), "Overloaded", true, "rejected"],
     [504, "", "ServerError", true, "maybeSent"],

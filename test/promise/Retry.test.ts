@@ -21,7 +21,7 @@ describe("retry", () => {
       { retry: 1, waitMs: 1, cause: "backoff" },
       { retry: 2, waitMs: 2, cause: "backoff" }
     ])
-    expect(events.map(({ error }) => error)).toMatchObject([{ _tag: "Overloaded" }, { _tag: "RateLimited" }])
+    expect(events.map(({ error }) => error)).toMatchObject([{ _tag: "ServerError" }, { _tag: "RateLimited" }])
     expect(requestsAtHook).toBe(2)
   })
 
@@ -40,7 +40,7 @@ describe("retry", () => {
   it("asks `retryIf` which failures to try again", async () => {
     await using server = await serve(inTurn(refusal(503), text("hello")))
     await using client = make(server, { retry: { base: 1, retryIf: () => false } })
-    await expect(client.generateText("?")).rejects.toMatchObject({ code: "Overloaded" })
+    await expect(client.generateText("?")).rejects.toMatchObject({ code: "ServerError" })
     expect(server.headers).toHaveLength(1)
   })
 

@@ -264,7 +264,8 @@ const reasonOfError = (error: unknown, httpStatus: number, hint: RetryAfter.Hint
       ? new ServerError({ description, status, retryAfter, retryable })
       : new InvalidRequest({ description, status })
   }
-  if (status === 503 || status === 529 || (status >= 520 && status <= 524) || /overloaded|slow_down/.test(kind)) {
+  // A 503 alone may be a restart; that there is no capacity, the provider says in words.
+  if (status === 529 || (status >= 520 && status <= 524) || /overloaded|slow_down/.test(kind)) {
     return new Overloaded({ description, status, retryAfter })
   }
   if (status >= 500 || status === 408 || status === 409 || hint.shouldRetry === true) {
