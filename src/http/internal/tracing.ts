@@ -16,6 +16,7 @@ import * as UrlParams from "effect/http/UrlParams"
 import * as Option from "effect/Option"
 import * as Tracer from "effect/Tracer"
 import * as Spans from "../../policy/internal/spans.ts"
+import * as SecretHeaders from "../SecretHeaders.ts"
 
 type Send = (request: HttpClientRequest.HttpClientRequest) => Effect.Effect<HttpClientResponse, HttpClientError>
 
@@ -130,7 +131,8 @@ const annotate = (
 ): void => {
   const filter = Context.getOrUndefined(context, HttpClient.TracerHeaderFilter)
   if (filter === undefined) return
-  const redacted = Headers.redact(message.headers, Context.get(context, Headers.CurrentRedactedNames))
+  const names = [...Context.get(context, Headers.CurrentRedactedNames), ...SecretHeaders.names]
+  const redacted = Headers.redact(message.headers, names)
   for (const name in redacted) {
     const value = redacted[name]
     if (filter(name, side))
