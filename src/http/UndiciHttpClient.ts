@@ -9,6 +9,7 @@ import * as Clock from "effect/Clock"
 import * as Context from "effect/Context"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
+import type * as Fiber from "effect/Fiber"
 import * as HttpClient from "effect/http/HttpClient"
 import { EncodeError, HttpClientError, InvalidUrlError } from "effect/http/HttpClientError"
 import * as HttpClientRequest from "effect/http/HttpClientRequest"
@@ -142,30 +143,32 @@ const encodeFailed = (
 
 /** The client over a dispatcher of one's own: a proxy, a mock, an agent with other TLS settings. */
 export const fromDispatcher = (dispatcher: Dispatcher): HttpClient.HttpClient => {
-  const sendUntil =
-    (signal: AbortSignal | undefined) =>
-    (request: HttpClientRequest.HttpClientRequest): Effect.Effect<HttpClientResponse, HttpClientError> =>
-      Effect.withFiber((fiber) => {
-        const target = targetOf(request)
-        if (target instanceof InvalidUrlError) return Effect.fail(new HttpClientError({ reason: target }))
-        const clock = fiber.getRef(Clock.Clock)
-        const { body } = request
-        if (body._tag === "Raw" && typeof body.body === "string") {
-          return dispatch(dispatcher, request, target, { body: body.body }, clock, signal)
-        }
-        return Effect.matchEffect(encodeBody(body), {
-          onFailure: (cause) => encodeFailed(request, cause),
-          onSuccess: (encoded) => dispatch(dispatcher, request, target, encoded, clock, signal)
-        })
-      })
-  const send = sendUntil(undefined)
+  const send = (
+    fiber: Fiber.Fiber<unknown, unknown>,
+    request: HttpClientRequest.HttpClientRequest,
+    signal?: AbortSignal
+  ): Effect.Effect<HttpClientResponse, HttpClientError> => {
+    const target = targetOf(request)
+    if (target instanceof InvalidUrlError) return Effect.fail(new HttpClientError({ reason: target }))
+    const clock = fiber.getRef(Clock.Clock)
+    const { body } = request
+    if (body._tag === "Raw" && typeof body.body === "string") {
+      return dispatch(dispatcher, request, target, { body: body.body }, clock, signal)
+    }
+    return Effect.matchEffect(encodeBody(body), {
+      onFailure: (cause) => encodeFailed(request, cause),
+      onSuccess: (encoded) => dispatch(dispatcher, request, target, encoded, clock, signal)
+    })
+  }
   return HttpClient.makeWith<HttpClientError, never, HttpClientError, never>(
     Effect.flatMap((request) =>
       Effect.withFiber((fiber) =>
         // Without a scope around, nobody can have asked for `withScope`.
         Context.getOrUndefined(fiber.context, Scope.Scope) === undefined
-          ? traced(request, send)
-          : Effect.flatMap(scopeSignal(request), (signal) => traced(request, sendUntil(signal)))
+          ? traced(fiber, request, send)
+          : Effect.flatMap(scopeSignal(request), (signal) =>
+              traced(fiber, request, (under, marked) => send(under, marked, signal))
+            )
       )
     ),
     (request) => Effect.succeed(request)

@@ -52,6 +52,7 @@ export abstract class PushedResponse extends Pipeable.Class implements HttpClien
   /** Pushes what has arrived and what will, as a stream that a consumer may leave for a while. */
   abstract [Subscribe](sink: ByteSink): ByteSource
   private whole: Effect.Effect<Uint8Array, HttpClientError> | undefined
+  private kept: Uint8Array | undefined
 
   get remoteAddress(): Option.Option<string> {
     return Option.none()
@@ -71,21 +72,26 @@ export abstract class PushedResponse extends Pipeable.Class implements HttpClien
     return decoder.decode(bytes)
   }
 
-  /** The whole body, read once and kept: `text` and `json` may be asked for again. */
-  private get bytes(): Effect.Effect<Uint8Array, HttpClientError> {
-    return (this.whole ??= Effect.withFiber((fiber) => {
-      const limit = Number(fiber.getRef(HttpIncomingMessage.MaxBodySize) ?? defaultMaxBodyBytes)
-      const taken = this.take()
-      if (taken !== undefined) {
-        this.whole = taken.length <= limit ? Effect.succeed(taken) : this.tooLarge(limit)
-        return this.whole
+  /** Reads the whole body once and keeps it: `text` and `json` may be asked for again. */
+  private withBytes<A>(
+    use: (bytes: Uint8Array) => Effect.Effect<A, HttpClientError>
+  ): Effect.Effect<A, HttpClientError> {
+    return Effect.withFiber((fiber) => {
+      if (this.kept !== undefined) return use(this.kept)
+      if (this.whole === undefined) {
+        const limit = Number(fiber.getRef(HttpIncomingMessage.MaxBodySize) ?? defaultMaxBodyBytes)
+        const taken = this.take()
+        if (taken !== undefined && taken.length <= limit) {
+          this.kept = taken
+          return use(taken)
+        }
+        this.whole = taken === undefined ? this.collect(limit) : this.tooLarge(limit)
       }
-      return Effect.tap(this.collect(limit), (bytes) =>
-        Effect.sync(() => {
-          this.whole = Effect.succeed(bytes)
-        })
-      )
-    }))
+      return Effect.flatMap(this.whole, (bytes) => {
+        this.kept = bytes
+        return use(bytes)
+      })
+    })
   }
 
   private collect(limit: number): Effect.Effect<Uint8Array, HttpClientError> {
@@ -115,11 +121,11 @@ export abstract class PushedResponse extends Pipeable.Class implements HttpClien
   }
 
   get text(): Effect.Effect<string, HttpClientError> {
-    return Effect.map(this.bytes, (bytes) => this.toText(bytes))
+    return this.withBytes((bytes) => Effect.succeed(this.toText(bytes)))
   }
 
   get json(): Effect.Effect<Schema.Json, HttpClientError> {
-    return Effect.flatMap(this.bytes, (bytes) => {
+    return this.withBytes((bytes) => {
       if (bytes.length === 0) return Effect.succeed(null)
       try {
         return Effect.succeed(JSON.parse(this.toText(bytes)))
@@ -143,7 +149,7 @@ export abstract class PushedResponse extends Pipeable.Class implements HttpClien
   }
 
   get arrayBuffer(): Effect.Effect<ArrayBuffer, HttpClientError> {
-    return Effect.map(this.bytes, (bytes) => new Uint8Array(bytes).buffer)
+    return this.withBytes((bytes) => Effect.succeed(new Uint8Array(bytes).buffer))
   }
 
   /** The body as it arrives, one batch for each time the consumer comes back; the socket waits for a slow one. */

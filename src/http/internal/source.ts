@@ -25,6 +25,19 @@ export interface ByteSource {
   readonly abort: () => void
 }
 
+/** The method of a response that knows a header without making all of them a `Headers`, which takes 1.5 µs. */
+export const HeaderOf: unique symbol = Symbol.for("holdfast/http/HeaderOf")
+
+interface Headed {
+  readonly [HeaderOf]: (name: string) => string | undefined
+}
+
+const isHeaded = (u: object): u is Headed => HeaderOf in u
+
+/** One header of a response; its name in lower case. */
+export const headerOf = (response: HttpClientResponse, name: string): string | undefined =>
+  isHeaded(response) ? response[HeaderOf](name) : response.headers[name]
+
 /** The method of a response that can push its bytes. */
 export const Subscribe: unique symbol = Symbol.for("holdfast/http/Subscribe")
 

@@ -17,7 +17,7 @@ import { connectionFailure, isReusedConnection } from "../ConnectionFailure.ts"
 import { Decoder, decoderFor } from "./decode.ts"
 import { BodyFailure, type Encoded, isUnsent } from "./encode.ts"
 import { maxUnreadBytes, PushedResponse } from "./response.ts"
-import { type ByteSink, type ByteSource, Subscribe } from "./source.ts"
+import { type ByteSink, type ByteSource, Subscribe, HeaderOf } from "./source.ts"
 
 type Head = (effect: Effect.Effect<HttpClientResponse, HttpClientError>) => void
 
@@ -234,6 +234,10 @@ export class UndiciResponse extends PushedResponse {
   }
   get headers(): Headers.Headers {
     return (this.parsedHeaders ??= toHeaders(this.rawHeaders))
+  }
+  [HeaderOf](name: string): string | undefined {
+    const value = this.rawHeaders[name]
+    return typeof value === "string" ? value : this.headers[name]
   }
   get cookies(): Cookies.Cookies {
     const set = this.rawHeaders["set-cookie"]

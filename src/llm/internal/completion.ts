@@ -12,6 +12,7 @@ import * as HttpIncomingMessage from "effect/http/HttpIncomingMessage"
 import type * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
 import * as EventStream from "../../http/EventStream.ts"
+import { headerOf } from "../../http/internal/source.ts"
 import * as RateLimitHeaders from "../../http/RateLimitHeaders.ts"
 import { Recorder } from "../../policy/Attempt.ts"
 import type * as Policy from "../../policy/Policy.ts"
@@ -102,8 +103,8 @@ export const make = (protocol: Protocol, http: HttpClient.HttpClient, held: Poli
   ): Effect.Effect<HttpClientResponse, HttpClientError | Reason> => {
     story.requestId = undefined
     return Effect.flatMap(http.execute(protocol.encode(request, stream)), (response) => {
-      const { headers, status } = response
-      story.requestId = headers["x-request-id"] ?? headers["request-id"]
+      const { status } = response
+      story.requestId = headerOf(response, "x-request-id") ?? headerOf(response, "request-id")
       const answered = status >= 200 && status < 300 ? Effect.succeed(response) : failed(response)
       return held.rateLimit === undefined ? answered : Effect.andThen(learn(held.rateLimit, response), answered)
     })
@@ -287,7 +288,7 @@ type Source = Pick<Opened, "decoder"> & { readonly reader: EventStream.Reader<Ev
 
 /** The events of an answer; a server that does not stream is read as one event. */
 const readerOf = (response: HttpClientResponse, protocol: Protocol): Effect.Effect<Source, Reason> => {
-  const type = response.headers["content-type"]
+  const type = headerOf(response, "content-type")
   if (type === undefined || type.includes("event-stream") || type.includes("octet-stream")) {
     return Effect.succeed({ reader: EventStream.sseReader(response), decoder: protocol.decoder() })
   }
