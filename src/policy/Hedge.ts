@@ -43,6 +43,8 @@ export interface Call<A, E, R> {
    * it gives back itself. Default: the first one again.
    */
   readonly second?: (() => Effect.Effect<A, E, R> | undefined) | undefined
+  /** Told of a failure, or a value, that does not become the result, to release what it holds. */
+  readonly onDiscard?: ((unwanted: unknown) => void) | undefined
 }
 
 export interface Hedge {

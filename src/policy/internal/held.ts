@@ -56,7 +56,9 @@ export class OpenPolicy implements Held {
     const policy = override === undefined ? this.policy : merge(this.policy, override)
     const { classify } = call
     const isOwn = classify === undefined || policy.options.retry?.classify !== undefined
+    const isRelease = Context.get(context, Release.Current)
     const around = Context.get(context, CostBudget.Current)
+    const costs = this.costBudget === undefined ? around : [...around, this.costBudget]
     return new Run(
       {
         call,
@@ -64,13 +66,13 @@ export class OpenPolicy implements Held {
         retry: isOwn ? policy.retry : { ...policy.retry, classify },
         timeout: policy.timeout,
         recorder: call.recorder ?? Context.get(context, Story),
-        costs: this.costBudget === undefined ? around : [...around, this.costBudget],
+        costs: isRelease ? [] : costs,
         priority: override?.priority,
         tenant: override?.tenant,
         mark,
         isLease,
         isTraced: isTraced(context),
-        isRelease: Context.get(context, Release.Current)
+        isRelease
       },
       context
     )
@@ -89,7 +91,7 @@ export class OpenPolicy implements Held {
       const run = this.begin(call, context, false)
       return this.admission.run(
         run,
-        loop(run, (wait, unpaid) => run.send(self, wait, unpaid))
+        loop(run, (wait, mustPay) => run.send(self, wait, mustPay))
       )
     })
 
@@ -103,15 +105,13 @@ export class OpenPolicy implements Held {
         run.endLease(outcome, usage)
         this.admission.end(run)
       }
-      const onStop = (stop: (error: Draining) => void): void => {
-        run.stop = stop
-      }
+      const onStop = (stop: (error: Draining) => void): void => run.onStop(stop)
       const { deadlineAt, timeout, totalMillis } = run
       const held = { deadlineAt, timeout, totalMillis, end, onStop }
       const leased = Effect.suspend(() => {
         this.admission.running.add(run)
         return Effect.onExitPrimitive(
-          loop<A, E, never>(run, (wait, unpaid) => run.send(opened, wait, unpaid)),
+          loop<A, E, never>(run, (wait, mustPay) => run.send(opened, wait, mustPay)),
           (exit) => {
             if (Exit.isFailure(exit)) this.admission.end(run)
             return undefined
@@ -136,14 +136,14 @@ export class OpenPolicy implements Held {
     Effect.gen({ self: this }, function* () {
       const { admission } = this
       admission.isDraining = true
-      const before = admission.running.size
+      const before = admission.calls.length
       yield* Effect.timeoutOption(admission.idle, grace)
-      const interrupted = admission.running.size
+      const left = admission.calls
       // First those who wait for a slot, or the slots of the others would let them begin.
       this.concurrency.shedAllUnsafe()
-      for (const run of admission.running) run.refuse(new Draining({ key: "client" }))
+      for (const run of left) run.refuse(new Draining({ key: "client" }))
       // What was interrupted runs its finalizers; those that take longer than this go on by themselves.
       yield* Effect.timeoutOption(admission.idle, "5 seconds")
-      return { finished: before - interrupted, interrupted }
+      return { finished: before - left.length, interrupted: left.length }
     })
 }

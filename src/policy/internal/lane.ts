@@ -161,8 +161,12 @@ export class Lane {
     return true
   }
 
+  /** Nobody is served meanwhile for whom another one's leaving makes room. */
   shedAll(): void {
+    const wasGranting = this.isGranting
+    this.isGranting = true
     for (const place of this.line.toArray()) place.shed(true)
+    this.isGranting = wasGranting
   }
 
   refusal(closed: boolean): Shed {

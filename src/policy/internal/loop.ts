@@ -7,10 +7,11 @@ import * as Random from "effect/Random"
 import * as Result from "effect/Result"
 import * as Schedule from "effect/Schedule"
 import type { Recorder, Stop, WaitCause } from "../Attempt.ts"
-import { DeadlineExceeded, isPolicyError, type PolicyError } from "../PolicyError.ts"
+import { DeadlineExceeded, isPolicyError, type PolicyError, Shed } from "../PolicyError.ts"
 import type { Retry, Safety } from "../Retry.ts"
 import type { RetryBudget } from "../RetryBudget.ts"
 import type { Phase, Retryable } from "../Retryable.ts"
+import * as Timer from "../Timer.ts"
 import { delayMillis, mayResend } from "./backoff.ts"
 
 /** One logical call on its way through the loop. */
@@ -43,20 +44,38 @@ export interface Wait {
 export const noWait: Wait = { millis: 0, cause: "none" }
 
 /**
+ * What a retry fails with that its budget does not pay. Nothing was sent, so it is a refusal to all that stands between
+ * the send and the loop, and it never leaves the loop: the call ends with the failure or the result that it has.
+ */
+export const unpaid = new Shed({ key: "the budget of retries", waiting: 0 })
+
+/**
  * The loop: sends, and after a failure decides, waits and sends again. Nothing of it is built before the first
- * failure. `send` is told what the call waited for it, and what a retry ends with that its budget does not pay.
+ * failure. `send` is told what the call waited for it, and whether its budget of retries has to pay for it.
  */
 export const loop = <A, E, R>(
   call: Call,
-  send: (wait: Wait, unpaid: Effect.Effect<A, E | PolicyError> | undefined) => Effect.Effect<A, E | PolicyError, R>
+  send: (wait: Wait, mustPay: boolean) => Effect.Effect<A, E | PolicyError, R>
 ): Effect.Effect<A, E | PolicyError, R> => {
   const retryWhen = call.retry.retryWhen
-  if (call.retry.retries <= 0) return send(noWait, undefined)
+  // Where nobody is told why there is no second send, nothing is left to decide.
+  if (call.retry.retries <= 0 && call.recorder === undefined) return send(noWait, false)
   let begun: LoopState | undefined
-  const again = (wait: Wait, unpaid?: Effect.Effect<A, E | PolicyError>): Effect.Effect<A, E | PolicyError, R> =>
-    retryWhen === undefined
-      ? Effect.catchCause(send(wait, unpaid), onFailure)
-      : Effect.matchCauseEffect(send(wait, unpaid), { onFailure, onSuccess: (value) => onValue(value, retryWhen) })
+  const again = (wait: Wait, otherwise?: Effect.Effect<A, E | PolicyError>): Effect.Effect<A, E | PolicyError, R> => {
+    const sent = send(wait, otherwise !== undefined)
+    const failed = otherwise === undefined ? onFailure : onUnpaid(otherwise)
+    return retryWhen === undefined
+      ? Effect.catchCause(sent, failed)
+      : Effect.matchCauseEffect(sent, { onFailure: failed, onSuccess: (value) => onValue(value, retryWhen) })
+  }
+  const onUnpaid =
+    (otherwise: Effect.Effect<A, E | PolicyError>) =>
+    (cause: Cause.Cause<E | PolicyError>): Effect.Effect<A, E | PolicyError, R> => {
+      const error = Cause.findError(cause)
+      if (Result.isFailure(error) || error.success !== unpaid) return onFailure(cause)
+      if (call.recorder !== undefined) call.recorder.stop = "retryBudget"
+      return otherwise
+    }
   const onFailure = (cause: Cause.Cause<E | PolicyError>): Effect.Effect<A, E | PolicyError, R> => {
     const error = Cause.findError(cause)
     // A defect or an interruption is nobody's failure to retry.
@@ -85,7 +104,7 @@ export const loop = <A, E, R>(
 const unwanted: Retryable = { isRetryable: true, phase: "answered" }
 
 type Decision =
-  | (Wait & { readonly _tag: "Wait"; readonly isFree: boolean })
+  | (Wait & { readonly _tag: "Wait"; readonly isFree: boolean; readonly phase: Phase | undefined })
   | { readonly _tag: "Stop"; readonly fail: <E>(cause: Cause.Cause<E>) => Effect.Effect<never, E | PolicyError> }
 
 class LoopState {
@@ -130,7 +149,8 @@ class LoopState {
     const millis = Math.max(asked, computed)
     if (now + millis < this.call.deadlineAt) {
       const cause = asked >= computed && asked > 0 ? "retryAfter" : "backoff"
-      return Effect.succeed({ _tag: "Wait", millis, cause, isFree: asked > 0 && failure.isThrottle === true })
+      const isFree = asked > 0 && failure.isThrottle === true
+      return Effect.succeed({ _tag: "Wait", millis, cause, isFree, phase: failure.phase })
     }
     const isBeyond = asked > 0 && now + asked >= this.call.deadlineAt
     return this.stop(isBeyond ? "retryAfterBeyondDeadline" : "deadline", failure.phase)
@@ -151,15 +171,22 @@ class LoopState {
   }
 
   /** Tells the hook, then sleeps. */
-  wait(wait: Wait, error: unknown): Effect.Effect<Wait, PolicyError> {
+  wait(wait: Extract<Decision, Wait>, error: unknown): Effect.Effect<Wait, PolicyError> {
     this.retried++
     this.call.onDiscard?.(error)
     const sleep = Effect.as(this.call.sleep(wait.millis), wait)
     const hook = this.call.retry.onRetry
     if (hook === undefined) return sleep
-    const { key } = this.call
+    const { deadlineAt, key, totalMillis } = this.call
     const event = { key, retry: this.retried, error, wait: Duration.millis(wait.millis), cause: wait.cause }
-    return Effect.andThen(hook(event), sleep)
+    const late = (): DeadlineExceeded => {
+      if (this.call.recorder !== undefined) this.call.recorder.stop = "deadline"
+      return new DeadlineExceeded({ key, totalMillis, phase: wait.phase ?? "maybeSent", cause: error })
+    }
+    // The hook's time is the call's: it ends, and so does the wait after it, with the deadline.
+    return Effect.clockWith((clock) =>
+      Timer.within(Effect.andThen(hook(event), sleep), deadlineAt - clock.currentTimeMillisUnsafe(), late)
+    )
   }
 
   private scheduled(

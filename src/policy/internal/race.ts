@@ -53,6 +53,7 @@ export class Race<A, E, R> {
     return Effect.suspend(() => {
       this.isSettled = true
       this.cancelTimer?.()
+      this.discard(this.failure)
       return interruptAll(this.running)
     })
   }
@@ -81,14 +82,24 @@ export class Race<A, E, R> {
   }
 
   private end(exit: Exit.Exit<A, E>, isFirst: boolean): void {
-    if (this.isSettled) return
+    if (this.isSettled) return this.discard(exit)
     if (isFirst && Exit.isFailure(exit)) this.failure = exit
-    if (Exit.isFailure(exit) && this.running.size > 0) return
+    if (Exit.isFailure(exit) && this.running.size > 0) return isFirst ? undefined : this.discard(exit)
     this.isSettled = true
     this.cancelTimer?.()
     this.hasLost = !isFirst
     for (const loser of this.running) loser.interruptUnsafe()
-    this.resume(Exit.isSuccess(exit) ? exit : (this.failure ?? exit))
+    const result = Exit.isSuccess(exit) ? exit : (this.failure ?? exit)
+    if (result !== exit) this.discard(exit)
+    if (result !== this.failure) this.discard(this.failure)
+    this.resume(result)
+  }
+
+  private discard(exit: Exit.Exit<A, E> | undefined): void {
+    if (exit === undefined || this.call.onDiscard === undefined) return
+    if (Exit.isSuccess(exit)) return this.call.onDiscard(exit.value)
+    const error = Exit.findErrorOption(exit)
+    if (error._tag === "Some") this.call.onDiscard(error.value)
   }
 }
 

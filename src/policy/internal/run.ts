@@ -76,7 +76,9 @@ export class Run<R> implements Loop.Call {
   sent = 0
   /** Ends what the call waits for beside its sends: a backoff, or the reader of its stream. */
   stop: ((error: Draining) => void) | undefined = undefined
-  private refused: Draining | undefined
+  /** Why it may send no more: the client is closing. */
+  refused: Draining | undefined
+  private told: CostBudget.Estimate | undefined
 
   constructor(settings: Settings, context: Context.Context<R>) {
     const { call, isLease, timeout } = settings
@@ -110,10 +112,25 @@ export class Run<R> implements Loop.Call {
     for (const send of this.sends.slice()) send.stop?.(error)
   }
 
-  /** Why nothing may be sent: the client is closing, or the time was over before the call began. */
-  get obstacle(): PolicyError | undefined {
+  /** Why nothing may be sent: the client is closing, or the time is over. */
+  obstacle(now: number): PolicyError | undefined {
     if (this.refused !== undefined) return this.refused
-    return this.totalMillis === 0 ? this.exceeded("notSent") : undefined
+    return now >= this.deadlineAt ? this.exceeded("notSent") : undefined
+  }
+
+  /** What each send may use: asked for once, and before any of them holds something. */
+  get estimate(): CostBudget.Estimate | undefined {
+    return (this.told ??= this.settings.call.estimate?.())
+  }
+
+  get isRelease(): boolean {
+    return this.settings.isRelease
+  }
+
+  /** Sets what ends the reader of a lease, which may come too late to be read. */
+  onStop(stop: (error: Draining) => void): void {
+    this.stop = stop
+    if (this.refused !== undefined) stop(this.refused)
   }
 
   refusal(shed: Shed): PolicyError {
@@ -130,20 +147,16 @@ export class Run<R> implements Loop.Call {
     return Context.get(this.context, Fallback.Open)?.(error) ?? false
   }
 
-  /** One try: circuit → hedge → send. `unpaid` is what a retry ends with that the budget does not pay. */
-  send<A, E>(
-    self: Effect.Effect<A, E, R>,
-    wait: Loop.Wait,
-    unpaid: Effect.Effect<A, E | PolicyError> | undefined
-  ): Effect.Effect<A, E | PolicyError> {
+  /** One try: circuit → hedge → send. A retry must be paid for. */
+  send<A, E>(self: Effect.Effect<A, E, R>, wait: Loop.Wait, mustPay: boolean): Effect.Effect<A, E | PolicyError> {
     const { isLease, isRelease, state } = this.settings
-    const first = new Send<A, E, R>(this, wait, unpaid)
+    const first = new Send<A, E, R>(this, wait, mustPay)
     let sent: Effect.Effect<A, E | PolicyError> = first.effect(self)
     if (isRelease) return sent
     if (state.hedge !== undefined && !isLease) {
-      const { key, safety } = this
-      const second = (): Effect.Effect<A, E | PolicyError> | undefined => this.hedge(self, wait)
-      sent = state.hedge.race({ key, safety, second }, sent)
+      const { key, onDiscard, safety } = this
+      const second = (): Effect.Effect<A, E | PolicyError> | undefined => this.hedge(self)
+      sent = state.hedge.race({ key, safety, second, onDiscard }, sent)
     }
     return state.circuit === undefined ? sent : state.circuit.protect(this.key, this.retry.classify)(sent)
   }
@@ -155,10 +168,10 @@ export class Run<R> implements Loop.Call {
   }
 
   /** A second send beside the first one; none where no slot is free. */
-  private hedge<A, E>(self: Effect.Effect<A, E, R>, wait: Loop.Wait): Effect.Effect<A, E | PolicyError> | undefined {
+  private hedge<A, E>(self: Effect.Effect<A, E, R>): Effect.Effect<A, E | PolicyError> | undefined {
     const { concurrency } = this.settings.state
     if (concurrency.inFlight(this.key) >= concurrency.limit(this.key)) return undefined
-    return new Send<A, E, R>(this, { ...wait, cause: "hedge" }, undefined).effectIfFree(self)
+    return new Send<A, E, R>(this, { millis: 0, cause: "hedge" }, false).effectIfFree(self)
   }
 
   /** Waits before a retry; the call's place is kept by nobody meanwhile. */

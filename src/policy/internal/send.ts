@@ -10,6 +10,7 @@ import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Fiber from "effect/Fiber"
+import * as Result from "effect/Result"
 import type { Span } from "effect/Tracer"
 import type { Attempt } from "../Attempt.ts"
 import type { Claim, Priority, Sample } from "../Concurrency.ts"
@@ -18,7 +19,7 @@ import { AttemptTimeout, type PolicyError, Shed } from "../PolicyError.ts"
 import * as RateLimit from "../RateLimit.ts"
 import type { Phase, Retryable } from "../Retryable.ts"
 import * as Timer from "../Timer.ts"
-import type { Wait } from "./loop.ts"
+import { unpaid, type Wait } from "./loop.ts"
 import { recordAttempt } from "./metrics.ts"
 import type { Run } from "./run.ts"
 import * as Spans from "./spans.ts"
@@ -49,6 +50,8 @@ const interrupted: Ending = {
   usage: undefined
 }
 
+const defect: Ending = { ...interrupted, outcome: "defect" }
+
 const isCount = (u: unknown): u is number => typeof u === "number"
 
 /** The usage that a failure reports, as the reasons of broken streams do. */
@@ -70,8 +73,8 @@ export class Send<A, E, R> implements Claim {
   reservation: unknown = undefined
   private readonly run: Run<R>
   private readonly wait: Wait
-  /** What a retry ends with when the budget of retries is empty. Absent where nothing is paid. */
-  private readonly unpaid: Effect.Effect<A, E | PolicyError> | undefined
+  private readonly mustPay: boolean
+  private readonly estimate: CostBudget.Estimate | undefined
   private hasPaid = false
   private cost: CostBudget.Reservation | undefined
   private span: Span | undefined
@@ -82,25 +85,27 @@ export class Send<A, E, R> implements Claim {
   /** Ends the send from outside, while it runs. */
   stop: ((error: PolicyError) => void) | undefined = undefined
 
-  constructor(run: Run<R>, wait: Wait, unpaid: Effect.Effect<A, E | PolicyError> | undefined) {
-    const { call } = run.settings
+  constructor(run: Run<R>, wait: Wait, mustPay: boolean) {
+    const { costs, priority, state, tenant } = run.settings
+    const { rateLimit } = state
     this.run = run
     this.wait = wait
-    this.unpaid = unpaid
-    this.priority = run.settings.priority
-    this.tenant = run.settings.tenant
-    const { rateLimit } = run.settings.state
-    this.tokens = rateLimit === undefined ? undefined : tokensOf(call.estimate?.(), rateLimit.tokensPerCall)
+    this.mustPay = mustPay
+    this.priority = priority
+    this.tenant = tenant
+    this.estimate = rateLimit === undefined && costs.length === 0 ? undefined : run.estimate
+    this.tokens = rateLimit === undefined ? undefined : tokensOf(this.estimate, rateLimit.tokensPerCall)
   }
 
   /** Takes a slot, runs the effect in a fiber of its own under the times in force, gives the slot back. */
   effect(self: Effect.Effect<A, E, R>): Effect.Effect<A, E | PolicyError> {
     return Effect.callback<A, E | PolicyError>((resume) => {
-      const { beganAt, key, obstacle, settings } = this.run
-      if (obstacle !== undefined) return resume(Effect.fail(obstacle))
+      const { beganAt, key, settings } = this.run
       // The first send of a call comes in the same turn as the call.
       const isFirst = this.wait.cause === "none" && settings.state.circuit === undefined
       const now = isFirst ? beganAt : this.run.now()
+      const obstacle = this.run.obstacle(now)
+      if (obstacle !== undefined) return resume(Effect.fail(obstacle))
       const isTaken = settings.isRelease || settings.state.concurrency.takeUnsafe(key, this, now)
       return isTaken ? this.start(self, resume, now) : resume(this.queued(self))
     })
@@ -109,10 +114,11 @@ export class Send<A, E, R> implements Claim {
   /** The same for a send that takes what is free and never waits: a hedge. */
   effectIfFree(self: Effect.Effect<A, E, R>): Effect.Effect<A, E | PolicyError> {
     return Effect.callback<A, E | PolicyError>((resume) => {
-      const { key, obstacle, settings } = this.run
+      const { key, settings } = this.run
       const { concurrency } = settings.state
-      if (obstacle !== undefined) return resume(Effect.fail(obstacle))
       const now = this.run.now()
+      const obstacle = this.run.obstacle(now)
+      if (obstacle !== undefined) return resume(Effect.fail(obstacle))
       if (concurrency.takeUnsafe(key, this, now)) return this.start(self, resume, now)
       return resume(Effect.fail(new Shed({ key, waiting: concurrency.waiting(key) })))
     })
@@ -145,10 +151,11 @@ export class Send<A, E, R> implements Claim {
         this.queuedMillis = this.run.now() - since
         let isStarted = false
         const send = Effect.callback<A, E | PolicyError>((resume) => {
-          const { obstacle } = this.run
+          const now = this.run.now()
+          const obstacle = this.run.obstacle(now)
           if (obstacle !== undefined) return resume(Effect.fail(obstacle))
           isStarted = true
-          return this.start(self, resume, this.run.now())
+          return this.start(self, resume, now)
         })
         // A send that was interrupted before it began has nobody else to give its slot back.
         return Effect.onExit(restore(send), () => Effect.sync(() => (isStarted ? undefined : this.giveBack())))
@@ -158,21 +165,16 @@ export class Send<A, E, R> implements Claim {
   }
 
   /** What has to be paid before anything is sent. The result refuses. */
-  private pay(): Effect.Effect<A, E | PolicyError> | undefined {
-    const { key, settings } = this.run
+  private pay(): PolicyError | undefined {
+    const { budget, key, settings } = this.run
     if (settings.costs.length > 0) {
-      const estimate = settings.call.estimate?.() ?? { inputTokens: 0 }
-      const cost = CostBudget.reserveAll(settings.costs, key, estimate)
-      if ("_tag" in cost) return Effect.fail(cost)
+      const cost = CostBudget.reserveAll(settings.costs, key, this.estimate ?? { inputTokens: 0 })
+      if ("_tag" in cost) return cost
       this.cost = cost
     }
-    const { budget } = this.run
-    if (this.unpaid === undefined || budget === undefined) return undefined
+    if (!this.mustPay || budget === undefined) return undefined
     this.hasPaid = budget.takeUnsafe()
-    if (this.hasPaid) return undefined
-    this.cost?.refund()
-    if (this.run.recorder !== undefined) this.run.recorder.stop = "retryBudget"
-    return this.unpaid
+    return this.hasPaid ? undefined : unpaid
   }
 
   private start(self: Effect.Effect<A, E, R>, resume: Resume<A, E>, now: number): Effect.Effect<void> | void {
@@ -182,7 +184,7 @@ export class Send<A, E, R> implements Claim {
     const refusal = this.pay()
     if (refusal !== undefined) {
       this.giveBack()
-      return resume(refusal)
+      return resume(Effect.fail(refusal))
     }
     let over: PolicyError | undefined
     const child = Effect.runForkWith(this.context())(self)
@@ -204,9 +206,7 @@ export class Send<A, E, R> implements Claim {
     run.sends.push(this)
     child.addObserver((exit) => {
       cancel?.()
-      const outcome = over !== undefined && Exit.hasInterrupts(exit) ? Exit.fail(over) : exit
-      this.settle(outcome)
-      resume(outcome)
+      resume(this.settle(over !== undefined && Exit.hasInterrupts(exit) ? Exit.fail(over) : exit))
     })
     return Effect.suspend(() => {
       cancel?.()
@@ -231,23 +231,27 @@ export class Send<A, E, R> implements Claim {
     return Spans.under(context, this.span)
   }
 
-  private settle(exit: Exit.Exit<unknown, unknown>): void {
-    const { call, isLease } = this.run.settings
-    if (isLease && Exit.isSuccess(exit)) {
+  /** Takes the end of what was sent. The result is the send's, which is a defect where those who are asked throw. */
+  private settle(exit: Exit.Exit<A, E | PolicyError>): Exit.Exit<A, E | PolicyError> {
+    if (this.hasPaid && Exit.isSuccess(exit)) this.run.budget?.refundUnsafe()
+    if (this.run.settings.isLease && Exit.isSuccess(exit)) {
       this.openedAt = this.run.now()
-      if (this.hasPaid) this.run.budget?.refundUnsafe()
-      return
+      return exit
     }
     this.stop = undefined
-    if (Exit.isFailure(exit)) return this.end(this.endingOf(exit), exit)
-    if (this.hasPaid) this.run.budget?.refundUnsafe()
-    const usage = call.usage?.()
-    this.end({ outcome: "ok", phase: undefined, sample: "ok", failure: undefined, usage }, exit)
+    const ending = Result.try(() => this.endingOf(exit))
+    const result = Result.isSuccess(ending) ? exit : Exit.die(ending.failure)
+    this.end(Result.isSuccess(ending) ? ending.success : defect, result)
+    return result
   }
 
-  private endingOf(exit: Exit.Failure<unknown, unknown>): Ending {
+  private endingOf(exit: Exit.Exit<unknown, unknown>): Ending {
+    if (Exit.isSuccess(exit)) {
+      const usage = this.run.settings.call.usage?.()
+      return { outcome: "ok", phase: undefined, sample: "ok", failure: undefined, usage }
+    }
     const error = Cause.findErrorOption(exit.cause)
-    if (error._tag === "None") return Cause.hasDies(exit.cause) ? { ...interrupted, outcome: "defect" } : interrupted
+    if (error._tag === "None") return Cause.hasDies(exit.cause) ? defect : interrupted
     const failure = this.run.retry.classify(error.value)
     const { isRetryable, isThrottle, isTimeout, phase } = failure
     const sample = isThrottle === true ? "throttled" : isTimeout === true ? "timeout" : "failed"
