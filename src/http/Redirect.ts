@@ -7,7 +7,7 @@ import * as Effect from "effect/Effect"
 import type * as Cookies from "effect/http/Cookies"
 import * as HttpClient from "effect/http/HttpClient"
 import type { HttpClientError } from "effect/http/HttpClientError"
-import type { HttpClientRequest } from "effect/http/HttpClientRequest"
+import * as HttpClientRequest from "effect/http/HttpClientRequest"
 import type { HttpClientResponse } from "effect/http/HttpClientResponse"
 import type * as Ref from "effect/Ref"
 import { discard } from "./internal/source.ts"
@@ -21,6 +21,8 @@ export interface Options {
    * Default: none. Not for a client that calls in the name of several users.
    */
   readonly cookies?: Ref.Ref<ReadonlyArray<Cookies.Cookie>> | undefined
+  /** Headers, in lower case, that stay with the first origin beside those with credentials. Default: none. */
+  readonly stay?: ReadonlyArray<string> | undefined
 }
 
 /** One call on its way from hop to hop. */
@@ -40,15 +42,20 @@ const isRedirect = ({ headers, status }: HttpClientResponse): boolean =>
 export const follow =
   (options: Options = {}) =>
   (self: HttpClient.HttpClient): HttpClient.HttpClient => {
-    const { cookies, max = 10 } = options
+    const { cookies, max = 10, stay = [] } = options
     // One hop: without the requests' preparation, which the first one has had, and with a jar that each hop opens.
     const bare = HttpClient.makeWith<HttpClientError, never, HttpClientError, never>(self.postprocess, Effect.succeed)
     const hop = cookies === undefined ? bare : HttpClient.withCookiesRef(bare, cookies)
-    const step = (journey: Journey, request: HttpClientRequest): Effect.Effect<HttpClientResponse, HttpClientError> => {
+    const step = (
+      journey: Journey,
+      request: HttpClientRequest.HttpClientRequest
+    ): Effect.Effect<HttpClientResponse, HttpClientError> => {
       if (journey.last !== undefined) discard(journey.last)
       journey.last = undefined
       journey.hasLeft ||= originOf(request.url) !== journey.origin
-      const sent = journey.hasLeft ? Effect.flatMap(SecretHeaders.remove(request), hop.execute) : hop.execute(request)
+      const sent = journey.hasLeft
+        ? Effect.flatMap(SecretHeaders.remove(stay.reduce(HttpClientRequest.removeHeader, request)), hop.execute)
+        : hop.execute(request)
       return Effect.tap(sent, (response) =>
         Effect.sync(() => {
           if (isRedirect(response)) journey.last = response

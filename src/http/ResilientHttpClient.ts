@@ -20,6 +20,7 @@ import type * as Fiber from "effect/Fiber"
 import * as Deadline from "../policy/Deadline.ts"
 import { isPolicyError, type PolicyError } from "../policy/PolicyError.ts"
 import * as Policy from "../policy/Policy.ts"
+import type { Estimate, Usage } from "../policy/CostBudget.ts"
 import type { Safety } from "../policy/Retry.ts"
 import { classify as classifyOther, type Phase, type Retryable } from "../policy/Retryable.ts"
 import { connectionFailure } from "./ConnectionFailure.ts"
@@ -67,12 +68,19 @@ export const refusal = (error: unknown): PolicyError | undefined =>
 /** Methods that RFC 9110 §9.2.2 calls idempotent. */
 const idempotent = new Set(["GET", "HEAD", "OPTIONS", "TRACE", "PUT", "DELETE", "QUERY"])
 
+/** Nobody knows of tokens in a plain request: it takes none of a rate and costs nothing of a budget. */
+const noTokens = (): Estimate => ({ inputTokens: 0, maxTokens: 0 })
+const noUsage = (): Usage => ({ inputTokens: 0, outputTokens: 0 })
+
 const safetyOf = (request: HttpClientRequest): Safety =>
   idempotent.has(request.method) || request.headers["idempotency-key"] !== undefined ? "idempotent" : "unsafe"
 
+/** The origin. What more stands before the first slash, a user and a password or a query, is in nobody's story. */
 const keyOf = (url: string): string => {
   const slash = url.indexOf("/", url.indexOf("://") + 3)
-  return slash === -1 ? url : url.slice(0, slash)
+  const origin = slash === -1 ? url : url.slice(0, slash)
+  if (!/[@?#\\]/.test(origin)) return origin
+  return URL.canParse(url) ? new URL(url).origin : "invalid URL"
 }
 
 /** A response that is followed by another send is read to nowhere, so that its connection is free again. */
@@ -110,7 +118,7 @@ export const wrap = (self: HttpClient.HttpClient, held: Policy.Held): HttpClient
     })
   const many = (request: HttpClientRequest): Effect.Effect<HttpClientResponse, HttpClientError> => {
     const key = keyOf(request.url)
-    const call = { key, safety: safetyOf(request), classify, onDiscard }
+    const call = { key, safety: safetyOf(request), classify, onDiscard, estimate: noTokens, usage: noUsage }
     return Effect.catch(
       held.apply(call)(once(request, key)),
       (error): Effect.Effect<HttpClientResponse, HttpClientError> => {

@@ -5,6 +5,7 @@
 import * as Effect from "effect/Effect"
 import * as Headers from "effect/http/Headers"
 import * as HttpClientRequest from "effect/http/HttpClientRequest"
+import * as UrlParams from "effect/http/UrlParams"
 import * as Layer from "effect/Layer"
 
 /** What providers, vector stores and proxies call them, in lower case, beside what Effect redacts by default. */
@@ -40,8 +41,30 @@ export const remove = (
     return Effect.succeed(secret.reduce((kept, name) => HttpClientRequest.removeHeader(kept, name), request))
   })
 
-/** Redacts them wherever Effect prints headers: spans, logs, `toJSON`. Adds to what the program redacts already. */
-export const layer: Layer.Layer<never> = Layer.effect(
-  Headers.CurrentRedactedNames,
-  Effect.map(Headers.CurrentRedactedNames, (redacted) => [...new Set([...redacted, ...names])])
+/** The parameters of a URL that carry credentials, beside the signatures that Effect redacts by default. */
+export const parameters: ReadonlyArray<string> = [
+  "key", // Gemini
+  "api_key",
+  "api-key",
+  "apikey",
+  "access_token",
+  "auth_token",
+  "refresh_token",
+  "id_token",
+  "token",
+  "client_secret",
+  "secret",
+  "password"
+]
+
+/** Redacts both wherever Effect prints them: spans, logs, `toJSON`. Adds to what the program redacts already. */
+export const layer: Layer.Layer<never> = Layer.merge(
+  Layer.effect(
+    Headers.CurrentRedactedNames,
+    Effect.map(Headers.CurrentRedactedNames, (redacted) => [...new Set([...redacted, ...names])])
+  ),
+  Layer.effect(
+    UrlParams.CurrentRedactedNames,
+    Effect.map(UrlParams.CurrentRedactedNames, (redacted) => [...new Set([...redacted, ...parameters])])
+  )
 )

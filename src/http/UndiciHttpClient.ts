@@ -20,6 +20,7 @@ import * as Option from "effect/Option"
 import * as Redacted from "effect/Redacted"
 import * as Result from "effect/Result"
 import * as Scope from "effect/Scope"
+import { unescape } from "node:querystring"
 import type { Dispatcher } from "undici"
 import { acceptEncoding } from "./internal/decode.ts"
 import { makeDispatcher, type Settings } from "./internal/dispatcher.ts"
@@ -76,12 +77,29 @@ export interface Options {
 interface Target {
   readonly origin: string
   readonly path: string
+  /** Without user and password. */
   readonly href: string
+  /** What the URL's user and password say. */
+  readonly authorization: string | undefined
 }
 
 // A program calls a handful of URLs again and again; the bound is for one that puts ids into them.
 const maxTargets = 256
 const targets = new Map<string, Target>()
+
+const basicOf = (username: string, password: string): string | undefined =>
+  username === "" && password === ""
+    ? undefined
+    : `Basic ${Buffer.from(`${unescape(username)}:${unescape(password)}`).toString("base64")}`
+
+/** A header of the request's own stands. */
+const authorized = (
+  request: HttpClientRequest.HttpClientRequest,
+  authorization: string
+): HttpClientRequest.HttpClientRequest =>
+  request.headers["authorization"] === undefined
+    ? HttpClientRequest.setHeader(request, "authorization", authorization)
+    : request
 
 const targetOf = (request: HttpClientRequest.HttpClientRequest): Target | InvalidUrlError => {
   const isPlain = request.urlParams.params.length === 0 && Option.isNone(request.hash)
@@ -89,11 +107,12 @@ const targetOf = (request: HttpClientRequest.HttpClientRequest): Target | Invali
   if (known !== undefined) return known
   const made = Url.make(request.url, request.urlParams, undefined)
   if (Result.isFailure(made)) return new InvalidUrlError({ request, cause: made.failure })
-  const { href, origin, pathname, protocol, search } = made.success
+  const { origin, pathname, protocol, search, username, password } = made.success
   if (protocol !== "http:" && protocol !== "https:") {
     return new InvalidUrlError({ request, description: "only http: and https: URLs can be requested" })
   }
-  const target = { origin, path: pathname + search, href }
+  const path = pathname + search
+  const target = { origin, path, href: origin + path, authorization: basicOf(username, password) }
   if (isPlain) {
     if (targets.size >= maxTargets) targets.clear()
     targets.set(request.url, target)
@@ -145,11 +164,12 @@ const encodeFailed = (
 export const fromDispatcher = (dispatcher: Dispatcher): HttpClient.HttpClient => {
   const send = (
     fiber: Fiber.Fiber<unknown, unknown>,
-    request: HttpClientRequest.HttpClientRequest,
+    given: HttpClientRequest.HttpClientRequest,
     signal?: AbortSignal
   ): Effect.Effect<HttpClientResponse, HttpClientError> => {
-    const target = targetOf(request)
+    const target = targetOf(given)
     if (target instanceof InvalidUrlError) return Effect.fail(new HttpClientError({ reason: target }))
+    const request = target.authorization === undefined ? given : authorized(given, target.authorization)
     const clock = fiber.getRef(Clock.Clock)
     const { body } = request
     if (body._tag === "Raw" && typeof body.body === "string") {

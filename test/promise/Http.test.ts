@@ -220,8 +220,7 @@ const asEffect = (http: Http): HttpClient.HttpClient =>
   HttpClient.make((request, url, signal, fiber) => {
     const limit = fiber.getRef(HttpIncomingMessage.MaxBodySize)
     const failed = (cause: unknown) => {
-      const inner =
-        cause instanceof HttpError && HttpClientError.isHttpClientError(cause.cause) ? cause.cause.reason.cause : cause
+      const inner = cause instanceof HttpError ? cause.cause : cause
       return new HttpClientError.HttpClientError({
         reason: new HttpClientError.TransportError({ request, cause: inner })
       })

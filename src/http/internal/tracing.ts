@@ -110,7 +110,9 @@ const describe = (
 ): void => {
   span.attribute("http.request.method", method)
   const full = fullUrl(url, urlParams)
-  const names = full.includes("?") ? Context.get(context, UrlParams.CurrentRedactedNames) : []
+  const names = full.includes("?")
+    ? [...Context.get(context, UrlParams.CurrentRedactedNames), ...SecretHeaders.parameters]
+    : []
   span.attribute("url.full", UrlParams.redactUrl(full, names))
   const address = addressOf(url)
   if (address === undefined) return

@@ -160,11 +160,12 @@ const failureOf =
       description:
         error.reason._tag === "TransportError"
           ? connectionFailure(cause).message
-          : (error.reason.description ?? (cause instanceof Error ? cause.message : "the URL is not valid")),
+          : (error.reason.description ?? "this is no whole URL; give one, or a path and the option http.baseUrl"),
       phase,
       isRetryable,
       attempts,
-      cause: error
+      // Not Effect's own error: that one holds the request, with the URL and the headers that were given.
+      cause: error.reason._tag === "InvalidUrlError" ? undefined : cause
     })
   }
 
@@ -218,7 +219,9 @@ export const layer = (options: HttpOptions, policy: Policy.Policy): Layer.Layer<
     const below = yield* UndiciHttpClient.make(transportOf(options, policy))
     const resilient = ResilientHttpClient.wrap(below, yield* Policy.open(policy))
     const jar = cookies ? yield* Ref.make<ReadonlyArray<Cookies.Cookie>>([]) : undefined
-    const following = (max: number | undefined): HttpClient => Redirect.follow({ max, cookies: jar })(resilient)
+    const stay =
+      options.baseUrl === undefined ? [] : Object.keys(options.headers ?? {}).map((name) => name.toLowerCase())
+    const following = (max: number | undefined): HttpClient => Redirect.follow({ max, cookies: jar, stay })(resilient)
     const usual = following(redirects)
     const send: Wire["Service"]["send"] = (method, url, call) =>
       Effect.flatMap(requestOf(headOf(method, url, options, call), call), (request) => {
