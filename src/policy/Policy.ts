@@ -1,5 +1,5 @@
 /**
- * deadline (total) → admission (drain) → fallback → retry loop
+ * fallback → deadline (total) → admission (drain) → retry loop
  *   [ circuit → hedge → each send: slot and rate, granted together → retry and cost budget → attempt timeout → send ]
  *
  * All policies as one value with production defaults, and the one loop that runs them in this order. The slot goes
@@ -38,8 +38,11 @@ export interface Options extends Concurrency.Options {
   readonly circuit?: Circuit.Options | undefined
   /** A second send when the first is slow. Default: none: it costs requests. Streams are not hedged. */
   readonly hedge?: Hedge.Options | undefined
-  /** What all calls may spend together. Default: none; budgets of a run or a tenant are `CostBudget.within`. */
-  readonly costBudget?: CostBudget.Options | undefined
+  /**
+   * What all calls may spend together: a budget that is made with the state, or one that is shared with other policies.
+   * Default: none; budgets of a run or a tenant are `CostBudget.within`.
+   */
+  readonly costBudget?: CostBudget.Options | CostBudget.CostBudget | undefined
 }
 
 /** An immutable policy. It holds no state: `open` makes the slots and counters that calls share. */

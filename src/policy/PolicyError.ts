@@ -77,13 +77,18 @@ export class Shed
 export class Draining
   extends Data.TaggedError("Draining")<{
     readonly key: string
+    /** The call was interrupted in the middle of a send: it may have been done. Default: `false`, it was never sent. */
+    readonly isSent?: boolean | undefined
   }>
   implements Retryable
 {
   readonly isRetryable = false
-  readonly phase = "notSent"
+  get phase(): Phase {
+    return this.isSent === true ? "maybeSent" : "notSent"
+  }
   readonly code = "Draining"
   override get message(): string {
+    if (this.isSent === true) return `${this.key}: the client closed before the answer; the call may have been done`
     return `${this.key}: the client is closing and takes no new calls`
   }
 }

@@ -55,7 +55,7 @@ const rejection = (cause: Cause.Cause<unknown>, calls: Calls, signal: AbortSigna
   if (Result.isSuccess(error)) return error.success
   if (!Cause.hasInterruptsOnly(cause)) return Cause.squash(cause)
   if (signal?.aborted === true) return signal.reason
-  return calls.isClosing ? new Draining({ key: "client" }) : Cause.squash(cause)
+  return calls.isClosing ? new Draining({ key: "client", isSent: true }) : Cause.squash(cause)
 }
 
 /** Runs an effect as a promise. */
@@ -161,7 +161,7 @@ class Iteration<A, E, R, ER> implements AsyncIterableIterator<A>, AsyncDisposabl
 
   private async advance(): Promise<IteratorResult<A, undefined>> {
     this.signal?.throwIfAborted()
-    if (this.isOver && this.calls.isClosing && !this.isDone) throw new Draining({ key: "client" })
+    if (this.isOver && this.calls.isClosing && !this.isDone) throw new Draining({ key: "client", isSent: true })
     while (!this.isOver) {
       const value = this.batch[this.at]
       if (value !== undefined) {

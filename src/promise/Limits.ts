@@ -3,7 +3,7 @@ import type { Duration } from "effect/Duration"
 import { identity } from "effect/Function"
 import type * as Circuit from "../policy/Circuit.ts"
 import type * as Concurrency from "../policy/Concurrency.ts"
-import type * as CostBudget from "../policy/CostBudget.ts"
+import * as CostBudget from "../policy/CostBudget.ts"
 import type * as Hedge from "../policy/Hedge.ts"
 import type * as RateLimit from "../policy/RateLimit.ts"
 import type * as RetryBudget from "../policy/RetryBudget.ts"
@@ -48,7 +48,8 @@ export interface Limits {
   readonly adaptive: boolean | Concurrency.Adaptive | undefined
   readonly ageing: Duration | undefined
   readonly circuit: Circuit.Options | undefined
-  readonly costBudget: CostBudget.Options | undefined
+  /** One for the model and plain requests together. */
+  readonly costBudget: CostBudget.CostBudget | undefined
   readonly hedge: Hedge.Options | undefined
   readonly rateLimit: RateLimit.Options | undefined
   readonly retryBudget: RetryBudget.Options | false | undefined
@@ -137,7 +138,7 @@ export const toLimits = (options: LimitOptions): Limits => {
     rateLimit: when(rateLimit, "rateLimit", toRateLimit),
     circuit: when(circuit, "circuit", toCircuit),
     hedge: when(hedge, "hedge", toHedge),
-    costBudget: when(costBudget, "costBudget", identity),
+    costBudget: when(costBudget, "costBudget", CostBudget.makeUnsafe),
     retryBudget: retryBudget === false ? false : when(retryBudget, "retryBudget", identity),
     adaptive: typeof adaptive === "boolean" ? adaptive : when(adaptive, "adaptive", identity),
     ageing: ageing === undefined ? undefined : toDuration(ageing, "ageing")

@@ -301,6 +301,42 @@ describe("Policy's parts", () => {
       })
     )
 
+    it.effect("has nothing to do with a call that names no estimate", () =>
+      Effect.gen(function* () {
+        const held = yield* Policy.open(Policy.make({ costBudget: { limit: 1 } }))
+        yield* held.apply(call)(Effect.void)
+
+        assert.strictEqual(held.costBudget?.spent, 0)
+      })
+    )
+
+    it.effect("refuses at once, not in the queue, and keeps no money for what waits", () =>
+      Effect.gen(function* () {
+        const held = yield* Policy.open(Policy.make({ maxConcurrency: 1, costBudget: { limit: 150 } }))
+        const ask = held.apply({ ...call, estimate, usage: () => ({ inputTokens: 10, outputTokens: 0 }) })
+        const first = yield* Effect.forkChild(ask(Effect.sleep("1 second")), { startImmediately: true })
+        assert.instanceOf(errorOf(yield* Effect.exit(ask(Effect.void))), PolicyError.BudgetExceeded)
+        yield* TestClock.adjust("1 second")
+        yield* Fiber.join(first)
+        yield* ask(Effect.void)
+
+        assert.strictEqual(held.costBudget?.spent, 20)
+      })
+    )
+
+    it.effect("is shared by the policies that are given the same one", () =>
+      Effect.gen(function* () {
+        const costBudget = yield* CostBudget.make({ limit: 1000 })
+        const usage = () => ({ inputTokens: 10, outputTokens: 10 })
+        for (const key of ["a", "b"]) {
+          const held = yield* Policy.open(Policy.make({ costBudget }))
+          yield* held.apply({ ...call, key, estimate, usage })(Effect.void)
+        }
+
+        assert.strictEqual(costBudget.spent, 40)
+      })
+    )
+
     it.effect("counts each send of a call that is retried", () =>
       Effect.gen(function* () {
         const held = yield* Policy.open(Policy.make({ retry: quick, costBudget: { limit: 250 } }))
@@ -375,6 +411,18 @@ describe("Policy's parts", () => {
       assert.instanceOf(errorOf(yield* Effect.exit(kill)), PolicyError.Draining)
       yield* Release.run(kill)
       assert.strictEqual(kills, 1)
+    })
+  )
+
+  it.effect("says of a call that was cut off in the middle of a send that it may have been done", () =>
+    Effect.gen(function* () {
+      const held = yield* Policy.open(Policy.make({ maxConcurrency: 1 }))
+      const fork = Effect.forkChild(Effect.exit(held.apply(call)(Effect.never)), { startImmediately: true })
+      const [sent, queued] = [yield* fork, yield* fork]
+      yield* held.drain(0)
+      const phases = [yield* Fiber.join(sent), yield* Fiber.join(queued)].map((exit) => errorOf(exit)?.phase)
+
+      assert.deepStrictEqual(phases, ["maybeSent", "notSent"])
     })
   )
 

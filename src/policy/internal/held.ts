@@ -38,7 +38,8 @@ export class OpenPolicy implements Held {
     this.circuit = circuit
     this.rateLimit = rateLimit === undefined ? undefined : RateLimit.makeUnsafe(rateLimit)
     this.concurrency = Concurrency.makeUnsafe(policy.options, this.rateLimit)
-    this.costBudget = costBudget === undefined ? undefined : CostBudget.makeUnsafe(costBudget)
+    this.costBudget =
+      costBudget === undefined || "remaining" in costBudget ? costBudget : CostBudget.makeUnsafe(costBudget)
     this.state = {
       concurrency: this.concurrency,
       rateLimit: this.rateLimit,

@@ -109,7 +109,7 @@ export class Run<R> implements Loop.Call {
   refuse(error: Draining): void {
     this.refused = error
     this.stop?.(error)
-    for (const send of this.sends.slice()) send.stop?.(error)
+    for (const send of this.sends.slice()) send.stop?.(new Draining({ key: error.key, isSent: true }))
   }
 
   /** Why nothing may be sent: the client is closing, or the time is over. */

@@ -15,7 +15,7 @@ import type { Span } from "effect/Tracer"
 import type { Attempt } from "../Attempt.ts"
 import type { Claim, Priority, Sample } from "../Concurrency.ts"
 import * as CostBudget from "../CostBudget.ts"
-import { AttemptTimeout, type PolicyError, Shed } from "../PolicyError.ts"
+import { AttemptTimeout, BudgetExceeded, type PolicyError, Shed } from "../PolicyError.ts"
 import * as RateLimit from "../RateLimit.ts"
 import type { Phase, Retryable } from "../Retryable.ts"
 import * as Timer from "../Timer.ts"
@@ -124,12 +124,16 @@ export class Send<A, E, R> implements Claim {
     })
   }
 
-  /** Why it is no use to queue: the rate has no room before the deadline, or never for as many tokens. */
+  /** Why it is no use to queue: no money for it, no room in the rate before the deadline, or never for as many tokens. */
   private get hopeless(): PolicyError | undefined {
     const { concurrency, rateLimit } = this.run.settings.state
+    const { deadlineAt, key } = this.run
+    const cost = this.reserve()
+    if (cost instanceof BudgetExceeded) return cost
+    // It is paid when its turn comes: what waits must not keep the money from what could run.
+    cost?.refund()
     if (rateLimit === undefined) return undefined
     const now = this.run.now()
-    const { deadlineAt, key } = this.run
     const wait = rateLimit.waitUnsafe(key, this.tokens ?? rateLimit.tokensPerCall, now)
     if (wait === Infinity) return new Shed({ key, waiting: concurrency.waiting(key) })
     return now + wait >= deadlineAt ? this.run.exceeded("notSent") : undefined
@@ -164,14 +168,19 @@ export class Send<A, E, R> implements Claim {
     })
   }
 
+  /** The worst case of this send in every budget around; a call that tells no estimate has nothing to do with tokens. */
+  private reserve(): CostBudget.Reservation | BudgetExceeded | undefined {
+    const { key, settings } = this.run
+    if (this.estimate === undefined || settings.costs.length === 0) return undefined
+    return CostBudget.reserveAll(settings.costs, key, this.estimate)
+  }
+
   /** What has to be paid before anything is sent. The result refuses. */
   private pay(): PolicyError | undefined {
-    const { budget, key, settings } = this.run
-    if (settings.costs.length > 0) {
-      const cost = CostBudget.reserveAll(settings.costs, key, this.estimate ?? { inputTokens: 0 })
-      if ("_tag" in cost) return cost
-      this.cost = cost
-    }
+    const { budget } = this.run
+    const cost = this.reserve()
+    if (cost instanceof BudgetExceeded) return cost
+    this.cost = cost
     if (!this.mustPay || budget === undefined) return undefined
     this.hasPaid = budget.takeUnsafe()
     return this.hasPaid ? undefined : unpaid
