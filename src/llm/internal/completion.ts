@@ -76,6 +76,9 @@ class Story {
   usage: Usage.Usage | undefined = undefined
 }
 
+const idOf = (response: HttpClientResponse): string | undefined =>
+  headerOf(response, "x-request-id") ?? headerOf(response, "request-id")
+
 const isReason = (decoded: Decoded | Reason): decoded is Reason => "_tag" in decoded
 
 const toReason = (error: HttpClientError | Reason): Reason =>
@@ -104,7 +107,7 @@ export const make = (protocol: Protocol, http: HttpClient.HttpClient, held: Poli
     story.requestId = undefined
     return Effect.flatMap(http.execute(protocol.encode(request, stream)), (response) => {
       const { status } = response
-      story.requestId = headerOf(response, "x-request-id") ?? headerOf(response, "request-id")
+      story.requestId = idOf(response)
       const answered = status >= 200 && status < 300 ? Effect.succeed(response) : failed(response)
       return held.rateLimit === undefined ? answered : Effect.andThen(learn(held.rateLimit, response), answered)
     })
@@ -150,10 +153,14 @@ export const make = (protocol: Protocol, http: HttpClient.HttpClient, held: Poli
       const story = new Story()
       const refused = invalid(request)
       if (refused !== undefined) return Effect.fail(toError(refused, story))
-      const answered = Effect.flatMap(send(request, false, story), ({ text }) => text)
+      const answered = Effect.flatMap(send(request, false, story), (response) =>
+        Effect.map(response.text, (text) => ({ text, requestId: idOf(response) }))
+      )
       const sent = Effect.matchEffect(answered, {
         onFailure: (error) => Effect.fail(toReason(error)),
-        onSuccess: (text) => {
+        onSuccess: ({ requestId, text }) => {
+          // Of two sends at once, a hedge and the first, the answer is the one that ended.
+          story.requestId = requestId
           const decoded = protocol.decode(text)
           if (isReason(decoded)) return Effect.fail(decoded)
           story.usage = usageOf(decoded)
