@@ -19,6 +19,8 @@ export class Calls {
   /** What the caller opened and has not closed: the client closes it. */
   readonly resources = new Set<() => Promise<void>>()
   isClosing = false
+  /** The grace has ended. */
+  isOver = false
 
   begin(call: Call): void {
     this.running.add(call)
@@ -33,13 +35,23 @@ export class Calls {
     return this.running.size
   }
 
-  /** Waits until nothing runs. */
-  readonly idle: Effect.Effect<void> = Effect.callback((resume) => {
-    if (this.running.size === 0) return resume(Effect.void)
-    this.onIdle.push(() => resume(Effect.void))
+  /** Whether a call may begin; what was answered may be read until the grace ends. */
+  isOpen(isAnswered: boolean): boolean {
+    return !this.isClosing || (isAnswered && !this.isOver)
+  }
+
+  /** Waits until nothing runs, and nobody who was answered last has gone on to read the body. */
+  readonly idle: Effect.Effect<void> = Effect.gen({ self: this }, function* () {
+    while (this.running.size > 0) {
+      yield* Effect.callback<void>((resume) => {
+        this.onIdle.push(() => resume(Effect.void))
+      })
+      yield* Effect.yieldNow
+    }
   })
 
   interruptAll(): void {
+    this.isOver = true
     for (const call of this.running) call.interruptUnsafe()
   }
 }
@@ -65,11 +77,13 @@ export const run = <A, E, R, ER>(
   calls: Calls,
   signal?: AbortSignal,
   /** The call that this is a step of: it is counted once, and its steps go on while the client closes. */
-  partOf?: { onStart: (fiber: Fiber.Fiber<unknown, unknown>) => void }
+  partOf?: { onStart: (fiber: Fiber.Fiber<unknown, unknown>) => void },
+  /** The call has its answer, and this reads it. */
+  isAnswered = false
 ): Promise<A> =>
   new Promise((resolve, reject) => {
     if (signal?.aborted === true) return reject(signal.reason)
-    if (calls.isClosing && partOf === undefined) return reject(new Draining({ key: "client" }))
+    if (partOf === undefined && !calls.isOpen(isAnswered)) return reject(new Draining({ key: "client" }))
     const fiber = runtime.runFork(effect)
     partOf?.onStart(fiber)
     let onAbort: (() => void) | undefined
@@ -99,8 +113,10 @@ export const iterate = <A, E, R, ER>(
   stream: Stream.Stream<A, E, R>,
   runtime: ManagedRuntime.ManagedRuntime<R, ER>,
   calls: Calls,
-  signal?: AbortSignal
-): AsyncIterableIterator<A> & AsyncDisposable => new Iteration(stream, runtime, calls, signal)
+  signal?: AbortSignal,
+  /** The call has its answer, and this reads it. */
+  isAnswered = false
+): AsyncIterableIterator<A> & AsyncDisposable => new Iteration(stream, runtime, calls, signal, isAnswered)
 
 const done = { done: true, value: undefined } as const
 
@@ -109,6 +125,7 @@ class Iteration<A, E, R, ER> implements AsyncIterableIterator<A>, AsyncDisposabl
   private readonly runtime: ManagedRuntime.ManagedRuntime<R, ER>
   private readonly calls: Calls
   private readonly signal: AbortSignal | undefined
+  private readonly isAnswered: boolean
   private readonly scope = Scope.makeUnsafe()
   private batch: ReadonlyArray<A> = []
   private at = 0
@@ -131,8 +148,10 @@ class Iteration<A, E, R, ER> implements AsyncIterableIterator<A>, AsyncDisposabl
     stream: Stream.Stream<A, E, R>,
     runtime: ManagedRuntime.ManagedRuntime<R, ER>,
     calls: Calls,
-    signal: AbortSignal | undefined
+    signal: AbortSignal | undefined,
+    isAnswered: boolean
   ) {
+    this.isAnswered = isAnswered
     this.stream = stream
     this.runtime = runtime
     this.calls = calls
@@ -193,7 +212,7 @@ class Iteration<A, E, R, ER> implements AsyncIterableIterator<A>, AsyncDisposabl
 
   private async open(): Promise<() => Promise<ReadonlyArray<A> | undefined>> {
     const { calls, runtime, scope, signal } = this
-    if (calls.isClosing) throw new Draining({ key: "client" })
+    if (!calls.isOpen(this.isAnswered)) throw new Draining({ key: "client" })
     calls.begin(this)
     signal?.addEventListener("abort", this.onAbort, { once: true })
     const opening = Scope.provide(Stream.toPull(this.stream), scope)

@@ -184,7 +184,7 @@ class HoldfastClient implements Client {
       // Closing the runtimes waits for what was interrupted and gives sockets and sandboxes back.
       await Promise.allSettled(Array.from(calls.resources, (close) => close()))
       await Promise.all([this.llm.dispose(), this.sandbox.dispose(), this.wire.dispose()])
-      const report = { finished: before - interrupted, interrupted }
+      const report = { finished: Math.max(0, before - interrupted), interrupted }
       if (this.logger !== undefined) await Effect.runPromise(Effect.provide(closedWith(report), this.logger))
       return report
     })())

@@ -84,7 +84,10 @@ export interface HttpBodyOptions extends HttpCallOptions {
   readonly multipart?: FormData | Iterable<readonly [name: string, value: string | HttpFile]> | undefined
   /** An iterable is read once, so its request is sent once; a function makes one for each send. */
   readonly body?: string | Uint8Array | Blob | Bytes | (() => Bytes) | undefined
-  /** Told each time the connection takes a piece of a `multipart` or of a `body` that is no text and no bytes. */
+  /**
+   * Told each time the connection takes a piece of a `multipart` or of a `body` that is no text and no bytes; the request
+   * goes on when it fails.
+   */
   readonly onProgress?: ((progress: HttpProgress) => void) | undefined
 }
 
@@ -218,13 +221,15 @@ export const make = (
     const { signal } = options
     const sent = Effect.flatMap(Wire, (wire) => wire.send(method, String(url), options))
     const { bytes, json, stream, text, ...head } = await run(sent, runtime, calls, signal)
+    // The body belongs to a call that was taken: it may be read while the client closes.
+    const read = <A>(body: Effect.Effect<A, Failure>) => run(body, runtime, calls, signal, undefined, true)
     return {
       ...head,
       ok: head.status >= 200 && head.status < 300,
-      text: () => run(text, runtime, calls, signal),
-      json: () => run(json, runtime, calls, signal),
-      bytes: () => run(bytes, runtime, calls, signal),
-      stream: () => iterate(stream, runtime, calls, signal)
+      text: () => read(text),
+      json: () => read(json),
+      bytes: () => read(bytes),
+      stream: () => iterate(stream, runtime, calls, signal, true)
     }
   }
   const as =

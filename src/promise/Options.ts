@@ -65,9 +65,9 @@ export interface CallOptions {
   readonly signal?: AbortSignal | undefined
   /** The total time of this call. Default: the client's. */
   readonly timeout?: Time | undefined
-  /** The class of a call to a model in the line for slots. Default: `"normal"`. */
+  /** The class of a call to a model or of `client.http` in the line for slots. Default: `"normal"`. */
   readonly priority?: Priority | undefined
-  /** Who a call to a model is for; tenants of one class take turns. Default: one tenant for all. */
+  /** Who such a call is for; tenants of one class take turns. Default: one tenant for all. */
   readonly tenant?: string | undefined
 }
 

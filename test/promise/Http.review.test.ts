@@ -3,7 +3,7 @@ import { once } from "node:events"
 import { createServer, type IncomingMessage, type RequestListener } from "node:http"
 import * as net from "node:net"
 import { inspect } from "node:util"
-import { type ClientOptions, createClient, DeadlineExceeded } from "holdfast/promise"
+import { type ClientOptions, createClient, DeadlineExceeded, HttpError, type HttpProgress } from "holdfast/promise"
 import { describe, expect, it } from "vitest"
 
 interface Site extends AsyncDisposable {
@@ -103,4 +103,138 @@ describe("client.http keeps secrets", () => {
     expect(other.seen[0]?.headers).toMatchObject({ "x-call": "c" })
     expect(other.seen[0]?.headers).not.toHaveProperty("x-mine")
   })
+})
+
+describe("client.http says what is wrong", () => {
+  it("with a request that cannot be sent, once and by its name", async () => {
+    await using site = await serve((request, response) => void request.resume().on("end", () => response.end("ok")))
+    await using client = make()
+    const file = (bytes: number) => ({
+      filename: "a",
+      sizeBytes: 10,
+      content: async function* () {
+        yield new Uint8Array(bytes)
+      }
+    })
+    const { url } = site
+    const bodyThrows = (): never => {
+      throw new Error("mine")
+    }
+    const attempts = {
+      InvalidUrl: ["/x", { json: 1 }],
+      "expect header not supported": [url, { headers: { expect: "100-continue" } }],
+      "length does not match": [url, { multipart: [["f", file(5)]] }],
+      "content-length": [url, { multipart: [["f", file(50)]] }],
+      "the request's body failed: mine": [url, { body: bodyThrows }]
+    } as const
+    for (const [said, [to, options]] of Object.entries(attempts)) {
+      const error = await caught(client.http.put(to, options))
+      expect(error).toBeInstanceOf(HttpError)
+      expect(error).toMatchObject({ code: expect.stringMatching(/^Invalid(Request|Url)$/), attempts: { length: 1 } })
+      if (said !== "InvalidUrl") expect(error).toMatchObject({ message: expect.stringContaining(said) })
+      else expect(error).toMatchObject({ message: expect.stringMatching(/http\.baseUrl/) })
+    }
+  })
+
+  it("with a body or a setting of the wrong kind, in one line, before anything is sent", async () => {
+    await using site = await serve((_, response) => void response.end())
+    await using client = make()
+    const circle: { self?: unknown } = {}
+    circle.self = circle
+    for (const json of [circle, 1n, () => 1]) {
+      expect(await caught(client.http.post(site.url, { json }))).toMatchObject({
+        name: "TypeError",
+        message: expect.stringMatching(/^json: .*; give plain values/)
+      })
+    }
+    const options: object = { body: 5 }
+    expect(await caught(client.http.post(site.url, options))).toMatchObject({
+      message: "body: a number is no body; give a text, bytes, a Blob or an async iterable"
+    })
+    const wrong: object = { priority: "first" }
+    expect(await caught(client.http.get(site.url, wrong))).toMatchObject({
+      message: expect.stringMatching(/^priority: /)
+    })
+    expect(site.seen).toHaveLength(0)
+  })
+
+  it("and takes bounds that are infinite or no whole numbers", async () => {
+    await using site = await serve((_, response) => void response.end("ok"))
+    for (const options of [{ maxConcurrency: Infinity }, { http: { connections: Infinity, maxBodyBytes: Infinity } }]) {
+      await using client = make(options)
+      expect(await (await client.http.get(site.url, { maxBodyBytes: 2.5 })).text()).toBe("ok")
+    }
+  })
+})
+
+describe("client.http goes on", () => {
+  it("when `onProgress` throws, and tells the progress of a FormData too, anew for each send", async () => {
+    await using site = await serve((request, response) => {
+      const status = site.seen.length === 1 ? 503 : 200
+      request.resume().on("end", () => void response.writeHead(status).end())
+    })
+    await using client = make()
+    const form = new FormData()
+    form.set("a", "b")
+    form.set("file", new Blob([new Uint8Array(1000)], { type: "image/png" }), "x.png")
+    const told: Array<HttpProgress> = []
+    const onProgress = (progress: HttpProgress): never => {
+      told.push(progress)
+      throw new Error("mine")
+    }
+    expect((await client.http.post(site.url, { multipart: form, onProgress })).status).toBe(200)
+    const total = Number(site.seen[0]?.headers["content-length"])
+    expect(total).toBeGreaterThan(1000)
+    expect(told.filter(({ sentBytes, totalBytes }) => sentBytes === total && totalBytes === total)).toHaveLength(2)
+  })
+
+  it("with a body that is asked for twice at once", async () => {
+    let finish = (): void => {}
+    await using site = await serve((_, response) => {
+      response.write('{"a"')
+      finish = () => void response.end(":1}")
+    })
+    await using client = make()
+    const response = await client.http.get(site.url)
+    const reading = Promise.all([response.text(), response.json()])
+    finish()
+    expect(await reading).toEqual(['{"a":1}', { a: 1 }])
+  })
+})
+
+describe("a client that closes", () => {
+  it("lets a call read its answer within the grace, and nothing after it", async () => {
+    let finish = (): void => {}
+    await using site = await serve((_, response) => {
+      response.write("an ")
+      finish = () => void response.end("answer")
+    })
+    const client = make()
+    const call = (async () => {
+      const response = await client.http.get(site.url)
+      const reading = response.text()
+      finish()
+      return [await reading, response] as const
+    })()
+    const closing = client.close({ grace: "10 seconds" })
+    const [text, response] = await call
+    expect(text).toBe("an answer")
+    expect(await caught(client.http.get(site.url))).toMatchObject({ code: "Draining" })
+    await closing
+    expect(await caught(response.text())).toMatchObject({ code: "Draining" })
+    expect(await caught(response.stream().next())).toMatchObject({ code: "Draining" })
+  })
+
+  it("leaves no connection that was still being made", async () => {
+    const server = net.createServer()
+    await once(server.listen(0, "127.0.0.1"), "listening")
+    const client = make()
+    const call = caught(client.http.get(urlOf(server).replace("http:", "https:")))
+    const [socket]: Array<net.Socket> = await once(server, "connection")
+    const ended = once(socket?.on("error", () => undefined).resume() ?? server, "close")
+    await client.close()
+    expect(await call).toMatchObject({ code: "Draining" })
+    await ended
+    server.close()
+  }, 5000)
 })

@@ -5,7 +5,7 @@
  * undici has no such bound (8.12), so whoever is over it is found by looking: while there are more connections than may
  * be kept, a second's timer closes those that have carried nothing since the last look. No request pays for it.
  */
-import type { Socket } from "node:net"
+import { Socket } from "node:net"
 import type { ConnectionOptions } from "node:tls"
 import type * as Undici from "undici"
 import * as Timer from "../../policy/Timer.ts"
@@ -32,6 +32,8 @@ interface Kept {
 /** The connections of one agent, whatever their origin. */
 class Connections {
   private readonly open = new Map<Socket, Kept>()
+  /** undici forgets a connection that does not stand yet: closed with the client, it would be there until its timeout. */
+  readonly connecting = new Set<Socket>()
   private readonly limit: number
   private cancel: (() => void) | undefined
 
@@ -70,6 +72,7 @@ class Connections {
   stop(): void {
     this.cancel?.()
     this.cancel = undefined
+    for (const socket of this.connecting) socket.destroy(new Error("the client was closed"))
   }
 }
 
@@ -85,6 +88,8 @@ export const makeDispatcher = (
   settings: Settings
 ): { readonly dispatcher: Undici.Dispatcher; readonly destroy: () => Promise<void> } => {
   const { http2: allowH2, connections, proxy } = settings
+  // undici's word for "as many as there are calls".
+  const bound = connections === Infinity ? null : connections
   const kept = new Connections(settings.keepAliveConnections)
   const tls = { ...settings.tls, allowH2, timeout: settings.connectMillis }
   const options = { allowH2, keepAliveTimeout: settings.keepAliveMillis }
@@ -101,8 +106,10 @@ export const makeDispatcher = (
     const { connect, ...own } = ownOptions(opts)
     const made: Undici.Client = new undici.Client(origin, {
       ...own,
-      connect: (target, callback) =>
-        connect(target, (...result) => {
+      connect: (target, callback) => {
+        // Its type says nothing of it, but undici's own connector returns its socket.
+        const begun: unknown = connect(target, (...result) => {
+          if (begun instanceof Socket) kept.connecting.delete(begun)
           const [, socket] = result
           if (socket !== null && socket !== undefined) {
             tellReuse(socket)
@@ -110,13 +117,15 @@ export const makeDispatcher = (
           }
           callback(...result)
         })
+        if (begun instanceof Socket) kept.connecting.add(begun)
+      }
     })
     return made
   }
   const factory = (origin: string | URL, opts: object): Undici.Client | Undici.Pool =>
     connections === 1
       ? client(origin, opts)
-      : new undici.Pool(origin, { ...ownOptions(opts), connections, factory: client })
+      : new undici.Pool(origin, { ...ownOptions(opts), connections: bound, factory: client })
   const dispatcher =
     proxy === undefined
       ? new undici.Agent({ ...options, factory, connect: connector })

@@ -1,4 +1,5 @@
 /** Request bodies as undici takes them. */
+import * as Cause from "effect/Cause"
 import * as Data from "effect/Data"
 import * as Effect from "effect/Effect"
 import type * as HttpBody from "effect/http/HttpBody"
@@ -56,7 +57,8 @@ export const encodeBody = (body: HttpBody.HttpBody): Effect.Effect<Encoded, unkn
 const encodeStream = (stream: Stream.Stream<Uint8Array, unknown>): Effect.Effect<Encoded> => {
   const progress = { isStarted: false }
   const marked = stream.pipe(
-    Stream.mapError((cause) => new BodyFailure({ cause })),
+    // What the program throws in its stream is its own failure too, and no reason to send again.
+    Stream.catchCause((cause) => Stream.fail(new BodyFailure({ cause: Cause.squash(cause) }))),
     Stream.tap(() =>
       Effect.sync(() => {
         progress.isStarted = true

@@ -85,7 +85,8 @@ export abstract class PushedResponse extends Pipeable.Class implements HttpClien
           this.kept = taken
           return use(taken)
         }
-        this.whole = taken === undefined ? this.collect(limit) : this.tooLarge(limit)
+        // Who asks while it is being read waits for the same reading.
+        this.whole = taken === undefined ? Effect.runSync(Effect.cached(this.collect(limit))) : this.tooLarge(limit)
       }
       return Effect.flatMap(this.whole, (bytes) => {
         this.kept = bytes

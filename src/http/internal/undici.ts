@@ -26,6 +26,13 @@ const maxUnreadMillis = 60_000
 
 const nothing = (): void => {}
 
+// What undici does not send, or stops sending, because of the program and not of the connection (docs/api/Errors.md).
+const notARequest = new Set<string | undefined>([
+  "UND_ERR_INVALID_ARG",
+  "UND_ERR_NOT_SUPPORTED",
+  "UND_ERR_REQ_CONTENT_LENGTH_MISMATCH"
+])
+
 const isUnsafe = (method: string): boolean => method === "POST" || method === "PATCH"
 
 /**
@@ -146,7 +153,7 @@ export class Exchange implements Dispatcher.DispatchHandler, ByteSource {
     const isStale = isUnsafe(request.method) && isReusedConnection(cause) && isUnsent(this.sent)
     const failure = connectionFailure(cause, this.controller !== undefined && !isStale)
     const { description } = failure
-    if (failure.code === "UND_ERR_INVALID_ARG") return new EncodeError({ request, cause, description })
+    if (notARequest.has(failure.code)) return new EncodeError({ request, cause, description })
     return new TransportError({ request, cause: failure, description })
   }
 

@@ -17,13 +17,13 @@ const overBoth = <O extends CallDefaults>(defaults: CallDefaults, options: O | u
 
 /** The methods of `client`, given these defaults. */
 export const derive = (client: Derived, defaults: CallDefaults): Derived => {
-  const { signal, timeout } = defaults
+  const { priority, signal, tenant, timeout } = defaults
   return {
     generateText: (input, options) => client.generateText(input, overBoth(defaults, options)),
     streamText: (input, options) => client.streamText(input, overBoth(defaults, options)),
     createSession: (options) => client.createSession(over({ signal, timeout }, options)),
     executeCode: (code, language, options) => client.executeCode(code, language, over({ signal, timeout }, options)),
-    http: client.http.with({ signal, timeout }),
+    http: client.http.with({ priority, signal, tenant, timeout }),
     map: (items, f, options) => client.map(items, f, over({ signal }, options)),
     with: (further) => client.with(overBoth(defaults, further))
   }

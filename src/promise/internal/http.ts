@@ -32,7 +32,7 @@ import {
   type HttpOptions,
   Wire
 } from "../Http.ts"
-import { toDuration } from "../Time.ts"
+import { type CallOptions, toSettings } from "../Options.ts"
 
 const secret = (text: string | undefined): Redacted.Redacted<string> | undefined =>
   text === undefined ? undefined : Redacted.make(text)
@@ -96,7 +96,10 @@ const fileOf = ({ content, ...file }: HttpFile): Upload.File => ({
 const contentOf = (body: NonNullable<HttpBodyOptions["body"]>): HttpBody.HttpBody => {
   if (typeof body === "string") return HttpBody.text(body)
   if (body instanceof Uint8Array) return HttpBody.uint8Array(body)
-  if (!(body instanceof Blob)) return HttpBody.stream(streamOf(body))
+  if (!(body instanceof Blob)) {
+    if (typeof body === "function" || Symbol.asyncIterator in Object(body)) return HttpBody.stream(streamOf(body))
+    throw new TypeError(`body: a ${typeof body} is no body; give a text, bytes, a Blob or an async iterable`)
+  }
   const type = body.type === "" ? undefined : body.type
   return HttpBody.stream(
     streamOf(() => body.stream()),
@@ -105,15 +108,35 @@ const contentOf = (body: NonNullable<HttpBodyOptions["body"]>): HttpBody.HttpBod
   )
 }
 
+type FormPart = readonly [name: string, value: string | File | HttpFile]
+
+const jsonOf = (json: unknown): HttpBody.HttpBody => {
+  let text: string | undefined
+  try {
+    text = JSON.stringify(json)
+  } catch (cause) {
+    const [why = ""] = cause instanceof Error ? cause.message.split("\n", 1) : []
+    throw new TypeError(`json: this cannot be written as JSON (${why}); give plain values without circles`, { cause })
+  }
+  if (text === undefined) throw new TypeError(`json: a ${typeof json} cannot be written as JSON; give plain values`)
+  return HttpBody.text(text, "application/json")
+}
+
 const bodyOf = (options: HttpBodyOptions): Effect.Effect<HttpBody.HttpBody | undefined> => {
   const { body, form, json, multipart } = options
-  if (json !== undefined) return Effect.sync(() => HttpBody.jsonUnsafe(json))
+  if (json !== undefined) return Effect.sync(() => jsonOf(json))
   if (form !== undefined) return Effect.succeed(HttpBody.urlParams(UrlParams.fromInput(form)))
-  if (body !== undefined) return Effect.succeed(contentOf(body))
+  if (body !== undefined) return Effect.sync(() => contentOf(body))
   if (multipart === undefined) return Effect.succeed(undefined)
-  if (multipart instanceof FormData) return Effect.succeed(HttpBody.formData(multipart))
   return Upload.multipart(
-    Array.from(multipart, ([name, value]) => [name, typeof value === "string" ? value : fileOf(value)] as const)
+    Array.from<FormPart, Upload.Part>(multipart, ([name, value]) => [
+      name,
+      typeof value === "string"
+        ? value
+        : value instanceof Blob
+          ? { filename: value.name, content: value }
+          : fileOf(value)
+    ])
   )
 }
 
@@ -126,7 +149,7 @@ const requestOf = (
     const { onProgress } = options
     const told =
       onProgress !== undefined && body._tag === "Stream"
-        ? Upload.withProgress(body, (progress) => Effect.sync(() => onProgress(progress)))
+        ? Upload.withProgress(body, (progress) => Effect.ignore(Effect.try(() => onProgress(progress))))
         : body
     // A content type of the caller's own stands.
     const given = head.headers["content-type"]
@@ -169,6 +192,8 @@ const failureOf =
     })
   }
 
+const wholeBytes = (bytes: number): number => Math.min(Math.floor(bytes), Number.MAX_SAFE_INTEGER)
+
 const answerOf = (
   request: HttpClientRequest.HttpClientRequest,
   response: HttpClientResponse,
@@ -180,7 +205,7 @@ const answerOf = (
     const limited =
       maxBodyBytes === undefined
         ? body
-        : Effect.provideService(body, HttpIncomingMessage.MaxBodySize, ByteSize.bytes(maxBodyBytes))
+        : Effect.provideService(body, HttpIncomingMessage.MaxBodySize, ByteSize.bytes(wholeBytes(maxBodyBytes)))
     return Effect.mapError(limited, toFailure)
   }
   return {
@@ -201,12 +226,11 @@ const answerOf = (
 }
 
 /** Bounds all hops together, where the policy alone bounds each. */
-const inTime = <A, E>(self: Effect.Effect<A, E>, policy: Policy.Policy, total: HttpBodyOptions["timeout"]) =>
+const inTime = <A, E>(self: Effect.Effect<A, E>, policy: Policy.Policy, call: CallOptions) =>
   Effect.suspend(() => {
-    const own = total === undefined ? undefined : toDuration(total, "timeout")
-    const timed = own === undefined ? self : Effect.provideService(self, Policy.Override, { timeout: { total: own } })
-    const { totalMillis } =
-      own === undefined ? policy.timeout : Policy.merge(policy, { timeout: { total: own } }).timeout
+    const own = toSettings(call)
+    const timed = own === undefined ? self : Effect.provideService(self, Policy.Override, own)
+    const { totalMillis } = own === undefined ? policy.timeout : Policy.merge(policy, own).timeout
     return Effect.flatMap(Clock.currentTimeMillis, (now) =>
       Effect.provideService(timed, Deadline.Current, now + totalMillis)
     )
@@ -231,7 +255,7 @@ export const layer = (options: HttpOptions, policy: Policy.Policy): Layer.Layer<
           Effect.map((response) => answerOf(request, response, recorder.attempts, call.maxBodyBytes ?? maxBodyBytes)),
           Effect.mapError(failureOf(request, recorder.attempts)),
           Effect.provideService(Attempt.Story, recorder),
-          (sending) => inTime(sending, policy, call.timeout)
+          (sending) => inTime(sending, policy, call)
         )
       })
     return Wire.of({ send })
