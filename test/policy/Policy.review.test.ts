@@ -1,6 +1,6 @@
 /** What an open policy gives back, and what it sends no more: the paths between a grant, a start, a wait and an end. */
 import { assert, describe, it } from "@effect/vitest"
-import { type Duration, Effect, Exit, Fiber, Scope } from "effect"
+import { Deferred, type Duration, Effect, Exit, Fiber, Scope } from "effect"
 import { TestClock } from "effect/testing"
 import { Attempt, CostBudget, Policy, PolicyError, Release, type Retry, type Retryable } from "holdfast/policy"
 
@@ -174,6 +174,23 @@ describe("An open policy", () => {
       })
     )
 
+    it.effect("ends a send that drains it itself, and counts what it cost", () =>
+      Effect.gen(function* () {
+        const held = yield* Policy.open(Policy.make({ costBudget: { limit: 100 } }))
+        const gate = yield* Deferred.make<void>()
+        const draining = yield* fork(Effect.andThen(Deferred.await(gate), held.drain(0)))
+        const send = Effect.andThen(Deferred.succeed(gate, undefined), Effect.never)
+        const estimate = () => ({ inputTokens: 10, maxTokens: 20 })
+        const fiber = yield* fork(Effect.exit(held.apply({ ...call, estimate })(send)))
+        yield* TestClock.adjust("10 seconds")
+
+        assert.deepStrictEqual(yield* Fiber.join(draining), { finished: 0, interrupted: 1 })
+        const error = errorOf(yield* Fiber.join(fiber))
+        assert.strictEqual(error instanceof PolicyError.Draining ? error.phase : error, "maybeSent")
+        assert.strictEqual(held.costBudget?.spent, 30)
+      })
+    )
+
     it.effect("begins no call for which another one's refusal makes room in the window", () =>
       Effect.gen(function* () {
         const held = yield* Policy.open(Policy.make({ rateLimit: { tokensPerMinute: 100 } }))
@@ -203,12 +220,12 @@ describe("An open policy", () => {
           scope
         )
         yield* inVirtualTime(held.drain(0), "1 seconds")
-        let stopped: PolicyError.PolicyError | undefined
-        lease.onStop((error) => {
-          stopped = error
+        let stopped: string | undefined
+        lease.onStop(({ phase }) => {
+          stopped = phase
         })
 
-        assert.instanceOf(stopped, PolicyError.Draining)
+        assert.strictEqual(stopped, "maybeSent")
         yield* Scope.close(scope, Exit.void)
         assert.strictEqual(held.concurrency.inFlight("api"), 0)
       })

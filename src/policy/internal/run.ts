@@ -77,7 +77,9 @@ export class Run<R> implements Loop.Call {
   /** Ends what the call waits for beside its sends: a backoff, or the reader of its stream. */
   stop: ((error: Draining) => void) | undefined = undefined
   /** Why it may send no more: the client is closing. */
-  refused: Draining | undefined
+  private refused: Draining | undefined
+  /** The same, said of what is sent already. */
+  cut: Draining | undefined
   private told: CostBudget.Estimate | undefined
 
   constructor(settings: Settings, context: Context.Context<R>) {
@@ -108,8 +110,10 @@ export class Run<R> implements Loop.Call {
   /** Ends the call: what it waits for now, and whatever it would begin later. */
   refuse(error: Draining): void {
     this.refused = error
-    this.stop?.(error)
-    for (const send of this.sends.slice()) send.stop?.(new Draining({ key: error.key, isSent: true }))
+    this.cut = new Draining({ key: error.key, isSent: true })
+    // What is sent, or read by now, may have been done; a backoff holds nothing.
+    this.stop?.(this.sends.length > 0 ? this.cut : error)
+    for (const send of this.sends.slice()) send.stop?.(this.cut)
   }
 
   /** Why nothing may be sent: the client is closing, or the time is over. */
@@ -130,7 +134,7 @@ export class Run<R> implements Loop.Call {
   /** Sets what ends the reader of a lease, which may come too late to be read. */
   onStop(stop: (error: Draining) => void): void {
     this.stop = stop
-    if (this.refused !== undefined) stop(this.refused)
+    if (this.cut !== undefined) stop(this.cut)
   }
 
   refusal(shed: Shed): PolicyError {

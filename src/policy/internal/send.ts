@@ -213,6 +213,8 @@ export class Send<A, E, R> implements Claim {
         : undefined
     this.stop = end
     run.sends.push(this)
+    // The send may have closed the client in its first steps, before anybody knew of it.
+    if (run.cut !== undefined) end(run.cut)
     child.addObserver((exit) => {
       cancel?.()
       resume(this.settle(over !== undefined && Exit.hasInterrupts(exit) ? Exit.fail(over) : exit))
