@@ -36,15 +36,21 @@ class Unwanted implements Retryable {
   readonly retryAfter: Duration | undefined
   readonly phase: Phase
   readonly isThrottle: boolean
-  readonly response: HttpClientResponse
+  readonly status: number
+  /** Not for who prints what `onRetry` was told: the request is in it, with its headers. */
+  readonly #response: HttpClientResponse
   constructor(response: HttpClientResponse, hint: RetryAfter.Hint) {
     const { status } = response
     this._tag = `Status${status}`
+    this.status = status
     this.isThrottle = status === 429 || status === 529
     this.isRetryable = hint.shouldRetry ?? true
     this.retryAfter = hint.retryAfter
     this.phase = status === 408 || status === 429 || status === 503 || status === 529 ? "rejected" : "maybeSent"
-    this.response = response
+    this.#response = response
+  }
+  get response(): HttpClientResponse {
+    return this.#response
   }
 }
 

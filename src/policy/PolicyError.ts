@@ -11,6 +11,8 @@
  */
 import * as Data from "effect/Data"
 import { type Duration, toMillis } from "effect/Duration"
+import { NodeInspectSymbol } from "effect/Inspectable"
+import { inspectError } from "./internal/inspect.ts"
 import type { Phase, Retryable } from "./Retryable.ts"
 
 /** The `total` deadline of the call, or of a call around it, has passed. */
@@ -29,6 +31,9 @@ export class DeadlineExceeded
 {
   readonly isRetryable = false
   readonly code = "DeadlineExceeded"
+  override [NodeInspectSymbol](): string {
+    return inspectError(this)
+  }
   override get message(): string {
     const last = this.cause instanceof Error ? ` (the last failure: ${this.cause.message})` : ""
     return `${this.key}: the deadline of ${this.totalMillis} ms leaves no time${last}; raise \`total\` or ask for less`
@@ -48,6 +53,9 @@ export class AttemptTimeout
   readonly isTimeout = true
   readonly phase = "maybeSent"
   readonly code = "AttemptTimeout"
+  override [NodeInspectSymbol](): string {
+    return inspectError(this)
+  }
   override get message(): string {
     return `${this.key}: no complete answer within the attempt timeout of ${this.timeoutMillis} ms; raise \`attempt\` or ask for less`
   }
@@ -68,6 +76,9 @@ export class Shed
   readonly isRetryable = false
   readonly phase = "notSent"
   readonly code = "Shed"
+  override [NodeInspectSymbol](): string {
+    return inspectError(this)
+  }
   override get message(): string {
     return `${this.key}: too many calls are waiting (${this.waiting}); raise \`maxQueue\` or send less`
   }
@@ -87,6 +98,9 @@ export class Draining
     return this.isSent === true ? "maybeSent" : "notSent"
   }
   readonly code = "Draining"
+  override [NodeInspectSymbol](): string {
+    return inspectError(this)
+  }
   override get message(): string {
     if (this.isSent === true) return `${this.key}: the client closed before the answer; the call may have been done`
     return `${this.key}: the client is closing and takes no new calls`
@@ -105,6 +119,9 @@ export class CircuitOpen
   readonly isRetryable = false
   readonly phase = "notSent"
   readonly code = "CircuitOpen"
+  override [NodeInspectSymbol](): string {
+    return inspectError(this)
+  }
   override get message(): string {
     const when =
       this.retryAfter === undefined ? "a trial call is under way" : `for ${toMillis(this.retryAfter)} ms more`
@@ -132,6 +149,9 @@ export class BudgetExceeded
   readonly isRetryable = false
   readonly phase = "notSent"
   readonly code = "BudgetExceeded"
+  override [NodeInspectSymbol](): string {
+    return inspectError(this)
+  }
   override get message(): string {
     const { budget, limit, unit, used, wanted } = this
     return `${this.key}: not sent, it may cost ${wanted} ${unit} and budget "${budget}" has used ${used} of ${limit} ${unit}; raise it or ask for less`

@@ -7,7 +7,9 @@ import * as Data from "effect/Data"
 import * as Effect from "effect/Effect"
 import type * as ManagedRuntime from "effect/ManagedRuntime"
 import type * as Stream from "effect/Stream"
+import { NodeInspectSymbol } from "effect/Inspectable"
 import type { Attempt } from "../policy/Attempt.ts"
+import { inspectError } from "../policy/internal/inspect.ts"
 import type { PolicyError } from "../policy/PolicyError.ts"
 import type { Phase, Retryable } from "../policy/Retryable.ts"
 import { type Calls, iterate, run } from "./Bridge.ts"
@@ -151,6 +153,9 @@ export class HttpError
   }>
   implements Retryable
 {
+  override [NodeInspectSymbol](): string {
+    return inspectError(this)
+  }
   override get message(): string {
     const { attempts, description, method, url } = this
     const after = attempts.length > 1 ? `, after ${attempts.length} attempts` : ""

@@ -56,7 +56,8 @@ const fromPlain = (plain: PlainLogger): EffectLogger.Logger<unknown, void> =>
     const fields = Object.assign({}, fiber.getRef(References.CurrentLogAnnotations), ...parts.filter(isFields))
     if (cause.reasons.length > 0) fields.cause = Cause.pretty(cause)
     try {
-      plain[methodOf(logLevel)](text, fields)
+      const written: unknown = plain[methodOf(logLevel)](text, fields)
+      if (written instanceof Promise) written.catch(() => {})
     } catch {
       // A logger that fails must not fail the call that it is told of.
     }

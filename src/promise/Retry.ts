@@ -1,6 +1,7 @@
 /** When a client tries again, in plain values: hooks are plain functions. */
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
+import { hasProperty } from "effect/Predicate"
 import type * as Effectful from "../policy/Retry.ts"
 import { classify as classifyError, type Phase, type Retryable } from "../policy/Retryable.ts"
 import { retrying } from "./Logger.ts"
@@ -83,13 +84,24 @@ const toClassify =
     return { ...rest, ...durations({ retryAfter }, ["retryAfter"], "retry.classify") }
   }
 
+/**
+ * Effect's own error holds the request, with the URL and the headers that were given. It is told by its shape: its
+ * module is not loaded here.
+ */
+const withoutRequest = (error: unknown): unknown => {
+  if (!hasProperty(error, "_tag") || error._tag !== "HttpClientError" || !hasProperty(error, "reason")) return error
+  const { reason } = error
+  return hasProperty(reason, "cause") && reason.cause !== undefined ? reason.cause : error
+}
+
 const toHook =
   (onRetry: RetryOptions["onRetry"], isLogged: boolean) =>
   (event: Effectful.RetryEvent): Effect.Effect<void> => {
     const { wait, ...rest } = event
     const logged = isLogged ? retrying(event) : Effect.void
     if (onRetry === undefined) return logged
-    const told = Effect.tryPromise(async () => onRetry({ ...rest, waitMs: Duration.toMillis(wait) }))
+    const error = withoutRequest(rest.error)
+    const told = Effect.tryPromise(async () => onRetry({ ...rest, error, waitMs: Duration.toMillis(wait) }))
     return Effect.andThen(logged, Effect.ignore(told))
   }
 

@@ -105,6 +105,37 @@ describe("client.http keeps secrets", () => {
   })
 })
 
+describe("client.http tells no secret", () => {
+  it("to `onRetry`, and in a deadline's last failure", async () => {
+    const told: Array<unknown> = []
+    await using client = make({ retry: { retries: 1, base: 1, onRetry: (event) => void told.push(event.error) } })
+    const headers = { "x-goog-api-key": "SECRET" }
+    const refused = "http://me:hunter2@127.0.0.1:1/?api_key=SECRET"
+    expect(await caught(client.http.get(refused, { headers }))).toMatchObject({ code: "Unreachable" })
+    await using hasty = make({ retry: { minDelay: "1h", onRetry: (event) => void told.push(event.error) } })
+    const late = await caught(hasty.http.get(refused, { headers, timeout: "1s" }))
+    expect(late).toBeInstanceOf(DeadlineExceeded)
+    expect(late).toMatchObject({ message: expect.stringContaining("connection refused") })
+    await using patient = make({
+      retry: { retries: 1, retryIf: () => true, onRetry: (event) => void told.push(event) }
+    })
+    await using site = await serve((_, response) => void response.writeHead(503).end())
+    await patient.http.get(site.url, { headers })
+    expect(told).toHaveLength(2)
+    expect(told[1]).toMatchObject({ error: { status: 503 } })
+    for (const error of [...told, late]) expect(shown(error)).not.toMatch(secrets)
+  })
+
+  it("and prints its errors with what happened and what to do", async () => {
+    const client = make({ retry: { retries: 0 } })
+    const refused = inspect(await caught(client.http.get("http://127.0.0.1:1/")))
+    expect(refused).toMatch(/^HttpError \[Unreachable\]: GET http:\/\/127\.0\.0\.1:1\/: connection refused/)
+    await client.close()
+    const draining = inspect(await caught(client.http.get("http://127.0.0.1:1/")))
+    expect(draining).toMatch(/^Draining \[Draining\]: client: the client is closing and takes no new calls/)
+  })
+})
+
 describe("client.http says what is wrong", () => {
   it("with a request that cannot be sent, once and by its name", async () => {
     await using site = await serve((request, response) => void request.resume().on("end", () => response.end("ok")))

@@ -57,6 +57,20 @@ describe("logger", () => {
     ])
   })
 
+  it("may fail, at once or later, and fails no call and no process", async () => {
+    const unhandled: Array<unknown> = []
+    const onUnhandled = (reason: unknown) => void unhandled.push(reason)
+    process.on("unhandledRejection", onUnhandled)
+    await using server = await serve(inTurn(refusal(503), refusal(503), text("hello")))
+    const { logger } = recording()
+    const warn = async (): Promise<never> => Promise.reject(new Error("the disk is full"))
+    await using client = make(server, { ...logger, warn })
+    expect(await client.generateText("hi")).toMatchObject({ text: "hello" })
+    await new Promise((resolve) => setImmediate(resolve))
+    process.removeListener("unhandledRejection", onUnhandled)
+    expect(unhandled).toEqual([])
+  })
+
   it("is told of refusals loudly and of failures quietly, never of a prompt, a key or a provider's text", async () => {
     await using server = await serve(refusal(400))
     const { lines, logger } = recording()

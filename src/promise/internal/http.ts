@@ -5,7 +5,7 @@ import * as Effect from "effect/Effect"
 import * as Cookies from "effect/http/Cookies"
 import * as HttpBody from "effect/http/HttpBody"
 import type { HttpClient } from "effect/http/HttpClient"
-import type { HttpClientError } from "effect/http/HttpClientError"
+import { type HttpClientError, isHttpClientError } from "effect/http/HttpClientError"
 import * as HttpClientRequest from "effect/http/HttpClientRequest"
 import type { HttpClientResponse } from "effect/http/HttpClientResponse"
 import * as HttpIncomingMessage from "effect/http/HttpIncomingMessage"
@@ -23,6 +23,7 @@ import * as Upload from "../../http/Upload.ts"
 import * as Attempt from "../../policy/Attempt.ts"
 import * as Deadline from "../../policy/Deadline.ts"
 import * as Policy from "../../policy/Policy.ts"
+import { DeadlineExceeded, type PolicyError } from "../../policy/PolicyError.ts"
 import {
   type Answer,
   type HttpBodyOptions,
@@ -168,12 +169,19 @@ const codeOf = ({ reason }: HttpClientError, isSent: boolean): HttpError["code"]
     : "InvalidResponse"
 }
 
+/** A deadline's cause is Effect's own error, which holds the request, with the URL and the headers that were given. */
+const withoutRequest = (refused: PolicyError): PolicyError => {
+  if (refused._tag !== "DeadlineExceeded" || !isHttpClientError(refused.cause)) return refused
+  const { key, phase, totalMillis } = refused
+  return new DeadlineExceeded({ key, phase, totalMillis, cause: refused.cause.reason.cause })
+}
+
 /** The policy's own refusal, or the failure in one line. */
 const failureOf =
   (request: HttpClientRequest.HttpClientRequest, attempts: ReadonlyArray<Attempt.Attempt>) =>
-  (error: HttpClientError): HttpError | NonNullable<ReturnType<typeof ResilientHttpClient.refusal>> => {
+  (error: HttpClientError): HttpError | PolicyError => {
     const refused = ResilientHttpClient.refusal(error)
-    if (refused !== undefined) return refused
+    if (refused !== undefined) return withoutRequest(refused)
     const { isRetryable, phase = "maybeSent" } = ResilientHttpClient.classify(error)
     const { cause } = error.reason
     return new HttpError({
@@ -187,7 +195,7 @@ const failureOf =
       phase,
       isRetryable,
       attempts,
-      // Not Effect's own error: that one holds the request, with the URL and the headers that were given.
+      // Not Effect's own error, as above.
       cause: error.reason._tag === "InvalidUrlError" ? undefined : cause
     })
   }
