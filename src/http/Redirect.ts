@@ -9,7 +9,7 @@ import * as HttpClient from "effect/http/HttpClient"
 import type { HttpClientError } from "effect/http/HttpClientError"
 import * as HttpClientRequest from "effect/http/HttpClientRequest"
 import type { HttpClientResponse } from "effect/http/HttpClientResponse"
-import type * as Ref from "effect/Ref"
+import * as Ref from "effect/Ref"
 import { discard } from "./internal/source.ts"
 import * as SecretHeaders from "./SecretHeaders.ts"
 
@@ -17,7 +17,8 @@ export interface Options {
   /** Redirects of one call; the one after the last is returned as it is. Default: 10, as Effect's own. */
   readonly max?: number | undefined
   /**
-   * Keeps cookies for this client, from hop to hop and from call to call; each is sent where it belongs.
+   * Keeps cookies for this client, from hop to hop and from call to call; each is sent where it belongs. The last 50 of
+   * a domain and 3000 in all are kept, what RFC 6265 §6.1 asks of a browser.
    * Default: none. Not for a client that calls in the name of several users.
    */
   readonly cookies?: Ref.Ref<ReadonlyArray<Cookies.Cookie>> | undefined
@@ -33,6 +34,21 @@ interface Journey {
   last: HttpClientResponse | undefined
 }
 
+const maxCookies = 3000
+const maxCookiesOfDomain = 50
+
+/** A server that names a cookie anew at each answer fills neither the memory nor the header of the next request. */
+const newest = (jar: ReadonlyArray<Cookies.Cookie>): ReadonlyArray<Cookies.Cookie> => {
+  if (jar.length <= maxCookiesOfDomain) return jar
+  const counts = new Map<string | undefined, number>()
+  const kept = jar.toReversed().filter(({ options }) => {
+    const count = (counts.get(options?.domain) ?? 0) + 1
+    counts.set(options?.domain, count)
+    return count <= maxCookiesOfDomain
+  })
+  return kept.slice(0, maxCookies).toReversed()
+}
+
 const originOf = (url: string): string => (URL.canParse(url) ? new URL(url).origin : url)
 
 const isRedirect = ({ headers, status }: HttpClientResponse): boolean =>
@@ -45,7 +61,10 @@ export const follow =
     const { cookies, max = 10, stay = [] } = options
     // One hop: without the requests' preparation, which the first one has had, and with a jar that each hop opens.
     const bare = HttpClient.makeWith<HttpClientError, never, HttpClientError, never>(self.postprocess, Effect.succeed)
-    const hop = cookies === undefined ? bare : HttpClient.withCookiesRef(bare, cookies)
+    const hop =
+      cookies === undefined
+        ? bare
+        : HttpClient.tap(HttpClient.withCookiesRef(bare, cookies), () => Ref.update(cookies, newest))
     const step = (
       journey: Journey,
       request: HttpClientRequest.HttpClientRequest

@@ -233,6 +233,35 @@ describe("client.http goes on", () => {
   })
 })
 
+describe("client.http stays within bounds", () => {
+  it("with cookies that are named anew at each answer", async () => {
+    let n = 0
+    await using site = await serve((_, response) => {
+      response.setHeader(
+        "set-cookie",
+        Array.from({ length: 40 }, () => `c${n++}=v`)
+      )
+      response.end()
+    })
+    await using client = make({ http: { baseUrl: site.url, cookies: true } })
+    for (let call = 0; call < 3; call++) await client.http.get("/")
+    await client.http.get("/")
+    const sent = site.seen.at(-1)?.headers.cookie?.split("; ") ?? []
+    expect(sent).toHaveLength(50)
+    expect(new Set(sent)).toEqual(new Set(Array.from({ length: 50 }, (_, at) => `c${119 - at}=v`)))
+  })
+
+  it("with a body that is over its limit, and says what to raise", async () => {
+    await using site = await serve((_, response) => void response.end("x".repeat(1000)))
+    await using client = make({ http: { maxBodyBytes: 10 } })
+    const error = await caught((await client.http.get(site.url)).text())
+    expect(error).toMatchObject({
+      code: "BodyTooLarge",
+      message: `GET ${site.url}: the body is over the limit of 10 bytes; raise maxBodyBytes, or read it as a stream`
+    })
+  })
+})
+
 describe("a client that closes", () => {
   it("lets a call read its answer within the grace, and nothing after it", async () => {
     let finish = (): void => {}

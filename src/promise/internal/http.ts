@@ -189,9 +189,11 @@ const failureOf =
       method: request.method,
       url: UrlParams.redactUrl(request.url),
       description:
-        error.reason._tag === "TransportError"
-          ? connectionFailure(cause).message
-          : (error.reason.description ?? "this is no whole URL; give one, or a path and the option http.baseUrl"),
+        cause instanceof BodyTooLarge
+          ? `${cause.message}; raise maxBodyBytes, or read it as a stream`
+          : error.reason._tag === "TransportError"
+            ? connectionFailure(cause).message
+            : (error.reason.description ?? "this is no whole URL; give one, or a path and the option http.baseUrl"),
       phase,
       isRetryable,
       attempts,
