@@ -25,7 +25,7 @@ import type { Safety } from "../policy/Retry.ts"
 import { classify as classifyOther, type Phase, type Retryable } from "../policy/Retryable.ts"
 import { connectionFailure } from "./ConnectionFailure.ts"
 import { type Bounds, BoundedResponse } from "./internal/bounded.ts"
-import { discard } from "./internal/source.ts"
+import { headerOf, keep } from "./internal/source.ts"
 import * as RetryAfter from "./RetryAfter.ts"
 import * as SecretHeaders from "./SecretHeaders.ts"
 
@@ -89,10 +89,13 @@ const keyOf = (url: string): string => {
   return URL.canParse(url) ? new URL(url).origin : "invalid URL"
 }
 
-/** A response that is followed by another send is read to nowhere, so that its connection is free again. */
+/**
+ * A response that another send may follow is read, so that its connection is free again; and kept, because it is the
+ * result after all when no retry is left to pay for that send.
+ */
 const onDiscard = (unwanted: unknown): void => {
-  if (unwanted instanceof Unwanted) discard(unwanted.response)
-  else if (isResponse(unwanted)) discard(unwanted)
+  if (unwanted instanceof Unwanted) keep(unwanted.response)
+  else if (isResponse(unwanted)) keep(unwanted)
 }
 
 const isResponse = (u: unknown): u is HttpClientResponse =>
@@ -117,7 +120,7 @@ export const wrap = (self: HttpClient.HttpClient, held: Policy.Held): HttpClient
       return Effect.flatMap(self.postprocess(Effect.succeed(request)), (original) => {
         const response = new BoundedResponse(original, bounds)
         return transient.has(response.status) ||
-          (response.status >= 400 && response.headers["x-should-retry"] === "true")
+          (response.status >= 400 && headerOf(response, "x-should-retry") === "true")
           ? Effect.flatMap(RetryAfter.read(response), (hint) => Effect.fail(new Unwanted(response, hint)))
           : Effect.succeed(response)
       })

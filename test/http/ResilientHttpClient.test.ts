@@ -37,6 +37,18 @@ const get = HttpClientRequest.get("http://example.test/a")
 const post = HttpClientRequest.post("http://example.test/a")
 
 describe("ResilientHttpClient", () => {
+  it.effect("returns a failed response with its body when no retry is left to pay", () =>
+    Effect.gen(function* () {
+      const { client, state } = scripted(503)
+      const http = yield* under(client, { retryBudget: { floor: 1, ratio: 0 } })
+      const [first, second] = yield* run(Effect.all([http.execute(get), http.execute(get)], { concurrency: 2 }))
+      // Both found a retry in the budget before their wait, and one of them after it.
+      assert.strictEqual(state.requests, 3)
+      assert.strictEqual(yield* first.text, "body 503")
+      assert.strictEqual(yield* second.text, "body 503")
+    })
+  )
+
   it.effect("tries a GET again and tells the story", () =>
     Effect.gen(function* () {
       const { client, state } = scripted(503, "reset", 429, 200)

@@ -2,3 +2,9 @@
 const scale = Number(process.env.SOAK_SCALE ?? "1")
 
 export const atScale = (whole: number): number => Math.ceil(whole * scale)
+
+/** Every tenth of a list at a tenth of the scale, the first one always. */
+export const sample = <A>(all: ReadonlyArray<A>): ReadonlyArray<A> => {
+  const step = Math.max(1, Math.round(1 / scale))
+  return all.filter((_, index) => index % step === 0)
+}

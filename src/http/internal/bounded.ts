@@ -17,7 +17,7 @@ import type * as Timeout from "../../policy/Timeout.ts"
 import * as Timer from "../../policy/Timer.ts"
 import { BodyStalled } from "../ConnectionFailure.ts"
 import { PushedResponse } from "./response.ts"
-import { type ByteSink, type ByteSource, subscribe, Subscribe } from "./source.ts"
+import { type ByteSink, type ByteSource, headerOf, HeaderOf, subscribe, Subscribe } from "./source.ts"
 
 /** The times of the attempt that was answered; points in time in milliseconds since the epoch. */
 export interface Bounds {
@@ -58,6 +58,15 @@ export class BoundedResponse extends PushedResponse {
   }
   override get upgrade(): Effect.Effect<Socket, HttpClientError> {
     return this.original.upgrade
+  }
+
+  // What is here already needs no time.
+  override take(): Uint8Array | undefined {
+    return this.original instanceof PushedResponse ? this.original.take() : undefined
+  }
+
+  [HeaderOf](name: string): string | undefined {
+    return headerOf(this.original, name)
   }
 
   [Subscribe](sink: ByteSink): ByteSource {

@@ -58,8 +58,8 @@ export abstract class PushedResponse extends Pipeable.Class implements HttpClien
     return Option.none()
   }
 
-  /** The whole body, if it has arrived and nobody reads it yet: the short way, without a sink. */
-  protected take(): Uint8Array | undefined {
+  /** The whole body, if it has arrived and nobody reads it yet: the short way, without a sink. Whoever takes it has it. */
+  take(): Uint8Array | undefined {
     return undefined
   }
 
@@ -85,14 +85,17 @@ export abstract class PushedResponse extends Pipeable.Class implements HttpClien
           this.kept = taken
           return use(taken)
         }
-        // Who asks while it is being read waits for the same reading.
-        this.whole = taken === undefined ? Effect.runSync(Effect.cached(this.collect(limit))) : this.tooLarge(limit)
+        if (taken === undefined) return Effect.flatMap(this.collected(limit), use)
+        this.whole = this.tooLarge(limit)
       }
-      return Effect.flatMap(this.whole, (bytes) => {
-        this.kept = bytes
-        return use(bytes)
-      })
+      return Effect.flatMap(this.whole, use)
     })
+  }
+
+  /** Collects the body once: who asks while it is being read waits for the same reading. */
+  private collected(limit: number): Effect.Effect<Uint8Array, HttpClientError> {
+    const kept = Effect.map(this.collect(limit), (bytes) => (this.kept = bytes))
+    return Effect.flatMap(Effect.cached(kept), (whole) => (this.whole ??= whole))
   }
 
   private collect(limit: number): Effect.Effect<Uint8Array, HttpClientError> {

@@ -2,11 +2,13 @@
  * Bytes pushed straight from a socket's data handler to one reader, without a stream object between. A response that
  * offers this is read by it; any other response is pumped from its `stream` by a fiber.
  */
+import * as ByteSize from "effect/ByteSize"
 import * as Cause from "effect/Cause"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import type { HttpClientError } from "effect/http/HttpClientError"
 import type { HttpClientResponse } from "effect/http/HttpClientResponse"
+import * as HttpIncomingMessage from "effect/http/HttpIncomingMessage"
 import * as Stream from "effect/Stream"
 import * as Timer from "../../policy/Timer.ts"
 
@@ -113,4 +115,14 @@ export const discard = (response: HttpClientResponse): void => {
     onError: cancel
   })
   if (bytes > maxDiscardBytes) source.abort()
+}
+
+/** The same, and the body can still be read: it is kept by the response, as it is when it is read whole. */
+export const keep = (response: HttpClientResponse): void => {
+  const whole = Effect.provideService(
+    response.arrayBuffer,
+    HttpIncomingMessage.MaxBodySize,
+    ByteSize.kibibytes(maxDiscardBytes / 1024)
+  )
+  Effect.runFork(Effect.ignore(Timer.within(whole, maxDiscardMillis, () => "late")))
 }

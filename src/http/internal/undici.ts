@@ -259,7 +259,7 @@ export class UndiciResponse extends PushedResponse {
     return this.exchange.subscribe(sink)
   }
 
-  protected override take(): Buffer | undefined {
+  override take(): Buffer | undefined {
     return this.exchange.take()
   }
 
