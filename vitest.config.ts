@@ -1,3 +1,4 @@
+import { availableParallelism } from "node:os"
 import { defineConfig } from "vitest/config"
 import { fences } from "./test/repo/fences.ts"
 
@@ -15,6 +16,8 @@ export default defineConfig({
     env: { SOAK_SCALE: "0.1" },
     // What a passing test prints is noise.
     silent: "passed-only",
+    // Most of the time is other processes: their starts, their waits. One worker on two cores would leave a core idle.
+    maxWorkers: Math.max(2, availableParallelism() - 1),
     testTimeout: 30_000,
     hookTimeout: 60_000
   }

@@ -426,6 +426,19 @@ describe("Policy's parts", () => {
     })
   )
 
+  it("merges what is set: a name without a value changes nothing", () => {
+    const base = Policy.make({ maxConcurrency: 7, retry: { retries: 5 }, timeout: { total: "9 seconds" } })
+    const merged = Policy.merge(base, {
+      maxConcurrency: undefined,
+      retry: { retries: undefined, factor: 3 },
+      timeout: {}
+    })
+
+    assert.strictEqual(merged.options.maxConcurrency, 7)
+    assert.deepStrictEqual([merged.retry.retries, merged.retry.factor], [5, 3])
+    assert.strictEqual(merged.timeout.totalMillis, 9000)
+  })
+
   describe("fromConfig", () => {
     const read = (env: Record<string, string>, options?: Policy.Options) =>
       Effect.provide(Policy.fromConfig("APP", options), ConfigProvider.layer(ConfigProvider.fromUnknown(env)))

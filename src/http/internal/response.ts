@@ -242,12 +242,14 @@ class ChunkReader implements ByteSink {
         // The fiber may have yielded since it found nothing.
         const ready = this.take()
         if (ready !== undefined) return resume(ready)
-        this.wake = () => {
-          const taken = this.take()
-          if (taken === undefined) return
+        const wake = (): void => {
+          // Taking resumes the source, which may push at once: that is for the next pull.
           this.wake = undefined
-          resume(taken)
+          const taken = this.take()
+          if (taken === undefined) this.wake = wake
+          else resume(taken)
         }
+        this.wake = wake
         return Effect.sync(() => {
           this.wake = undefined
         })

@@ -14,13 +14,19 @@ export const make = (options: Options = {}): Policy => ({
 /** The policy without any option set. */
 export const defaults: Policy = make()
 
+/** What of `options` is set, over what was set before: a name without a value changes nothing. */
+const over = <A extends object>(before: A | undefined, options: A | undefined): Partial<A> => {
+  const merged: Partial<A> = { ...before }
+  for (const name in options) if (options[name] !== undefined) merged[name] = options[name]
+  return merged
+}
+
 /** A policy with some options changed: the parts that `options` names win, one by one. */
 export const merge = (self: Policy, options: Options): Policy =>
   make({
-    ...self.options,
-    ...options,
-    retry: { ...self.options.retry, ...options.retry },
-    timeout: { ...self.options.timeout, ...options.timeout }
+    ...over(self.options, options),
+    retry: over(self.options.retry, options.retry),
+    timeout: over(self.options.timeout, options.timeout)
   })
 
 /** Settings for the calls inside, merged over those of the layer. State (slots, counters) is never changed by it. */
