@@ -426,15 +426,12 @@ describe("Policy's parts", () => {
     })
   )
 
-  it("merges what is set: a name without a value changes nothing", () => {
-    const base = Policy.make({ maxConcurrency: 7, retry: { retries: 5 }, timeout: { total: "9 seconds" } })
-    const merged = Policy.merge(base, {
-      maxConcurrency: undefined,
-      retry: { retries: undefined, factor: 3 },
-      timeout: {}
-    })
+  it("merges retry and timeout name by name, where no value changes nothing, and other parts as a whole", () => {
+    const base = Policy.make({ maxConcurrency: 7, circuit: {}, retry: { retries: 5 }, timeout: { total: "9 seconds" } })
+    const merged = Policy.merge(base, { circuit: undefined, retry: { retries: undefined, factor: 3 }, timeout: {} })
 
     assert.strictEqual(merged.options.maxConcurrency, 7)
+    assert.isUndefined(merged.options.circuit)
     assert.deepStrictEqual([merged.retry.retries, merged.retry.factor], [5, 3])
     assert.strictEqual(merged.timeout.totalMillis, 9000)
   })

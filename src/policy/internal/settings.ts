@@ -21,10 +21,14 @@ const over = <A extends object>(before: A | undefined, options: A | undefined): 
   return merged
 }
 
-/** A policy with some options changed: the parts that `options` names win, one by one. */
+/**
+ * A policy with some options changed: `retry` and `timeout` name by name, where a name without a value changes nothing;
+ * every other part as a whole, where `undefined` is back at the default.
+ */
 export const merge = (self: Policy, options: Options): Policy =>
   make({
-    ...over(self.options, options),
+    ...self.options,
+    ...options,
     retry: over(self.options.retry, options.retry),
     timeout: over(self.options.timeout, options.timeout)
   })
