@@ -6,7 +6,6 @@
  */
 import * as Cause from "effect/Cause"
 import * as Clock from "effect/Clock"
-import * as Context from "effect/Context"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
@@ -14,10 +13,13 @@ import * as Result from "effect/Result"
 import * as Stream from "effect/Stream"
 import * as Deadline from "./Deadline.ts"
 import { CoolDowns } from "./internal/coolDowns.ts"
+import { Open } from "./internal/elsewhere.ts"
 import { opened } from "./internal/opened.ts"
 import { CircuitOpen, DeadlineExceeded, Shed } from "./PolicyError.ts"
 import type { Safety } from "./Retry.ts"
 import { classify as classifyError, type Retryable } from "./Retryable.ts"
+
+export { Open } from "./internal/elsewhere.ts"
 
 /** One of several that can do the same. */
 export interface Alternative {
@@ -71,14 +73,6 @@ export interface Fallback<T extends Alternative> {
   /** Until when an alternative is skipped, milliseconds since the epoch. `undefined` when it is not. */
   readonly coolUntilUnsafe: (name: string, nowMillis: number) => number | undefined
 }
-
-/**
- * Whether a further alternative would serve this failure now. Provided around each alternative; a retry loop that reads
- * `true` does not sleep a wait that the server asked for. Default: `undefined`, there is no fallback around.
- */
-export const Open: Context.Reference<((error: unknown) => boolean) | undefined> = Context.Reference<
-  ((error: unknown) => boolean) | undefined
->("holdfast/policy/Fallback/Open", { defaultValue: () => undefined })
 
 /** One call on its way through the alternatives. */
 interface Way<T> {

@@ -11,10 +11,11 @@ import type * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import type * as Scope from "effect/Scope"
 import type { Recorder } from "./Attempt.ts"
-import * as Circuit from "./Circuit.ts"
+import type * as Circuit from "./Circuit.ts"
 import type * as Concurrency from "./Concurrency.ts"
 import type * as CostBudget from "./CostBudget.ts"
 import type * as Hedge from "./Hedge.ts"
+import { register } from "./internal/drains.ts"
 import { OpenPolicy } from "./internal/held.ts"
 import { make } from "./internal/settings.ts"
 import type { Draining, PolicyError } from "./PolicyError.ts"
@@ -22,7 +23,6 @@ import type * as RateLimit from "./RateLimit.ts"
 import type * as Retry from "./Retry.ts"
 import type * as RetryBudget from "./RetryBudget.ts"
 import type { Retryable } from "./Retryable.ts"
-import * as Shutdown from "./Shutdown.ts"
 import type * as Timeout from "./Timeout.ts"
 
 export { defaults, make, merge, Override, Sending } from "./internal/settings.ts"
@@ -141,16 +141,23 @@ export interface Held {
   readonly drain: (grace: Duration.Input) => Effect.Effect<DrainReport>
 }
 
+/** Loaded where it is asked for: few policies have one, and it is a large part of a bundle. */
+const makeCircuit = (options: Circuit.Options): Effect.Effect<Circuit.Circuit, never, Scope.Scope> =>
+  Effect.flatMap(
+    Effect.promise(() => import("./Circuit.ts")),
+    ({ make }) => make(options)
+  )
+
 /** Makes the slots and counters of a policy. Closing the scope interrupts what still runs through it. */
 export const open = (policy: Policy): Effect.Effect<Held, never, Scope.Scope> =>
   Effect.gen(function* () {
     const { options } = policy
-    const circuit = options.circuit === undefined ? undefined : yield* Circuit.make(options.circuit)
+    const circuit = options.circuit === undefined ? undefined : yield* makeCircuit(options.circuit)
     const held = yield* Effect.acquireRelease(
       Effect.sync(() => new OpenPolicy(policy, circuit)),
       (held) => held.close
     )
-    yield* Shutdown.register(held)
+    yield* register(held)
     return held
   })
 

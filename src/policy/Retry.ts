@@ -11,7 +11,7 @@ import * as Effect from "effect/Effect"
 import type * as Schedule from "effect/Schedule"
 import { Story, type WaitCause } from "./Attempt.ts"
 import * as Deadline from "./Deadline.ts"
-import * as Fallback from "./Fallback.ts"
+import * as Elsewhere from "./internal/elsewhere.ts"
 import { type Call, loop } from "./internal/loop.ts"
 import type { PolicyError } from "./PolicyError.ts"
 import { classify as classifyError, type Retryable } from "./Retryable.ts"
@@ -124,7 +124,7 @@ export const retry = (options: Options & { readonly safety?: Safety; readonly ke
         recorder: fiber.getRef(Story),
         onDiscard: undefined,
         budget: undefined,
-        isServedElsewhere: (error) => fiber.getRef(Fallback.Open)?.(error) ?? false,
+        isServedElsewhere: (error) => fiber.getRef(Elsewhere.Open)?.(error) ?? false,
         sleep: (millis) => Effect.sleep(Duration.millis(millis))
       }
       return loop(call, () => self)

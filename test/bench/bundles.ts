@@ -37,10 +37,14 @@ const gzipBytes = async (program: string): Promise<number> => {
       { name: "entry", resolveId: (id) => (id === entry ? id : null), load: (id) => (id === entry ? program : null) }
     ]
   })
-  const { output } = await build.generate({ minify: true, codeSplitting: false })
+  const { output } = await build.generate({ minify: true })
   await build.close()
-  return output.reduce(
-    (bytes, part) => bytes + (part.type === "chunk" ? gzipSync(part.code, { level: 9 }).length : 0),
+  const chunks = new Map(output.flatMap((part) => (part.type === "chunk" ? [[part.fileName, part] as const] : [])))
+  // What the program loads to make the call: what is imported on demand (a circuit, Config) is loaded by who asks for it.
+  const loaded = new Set(Array.from(chunks.values(), (chunk) => (chunk.isEntry ? chunk.fileName : "")).filter(Boolean))
+  for (const name of loaded) for (const imported of chunks.get(name)?.imports ?? []) loaded.add(imported)
+  return Array.from(loaded, (name) => gzipSync(chunks.get(name)?.code ?? "", { level: 9 }).length).reduce(
+    (bytes, more) => bytes + more,
     0
   )
 }

@@ -26,8 +26,12 @@ const starts: Readonly<Record<string, (url: string) => Promise<() => Promise<unk
   },
   "holdfast/promise": async (url) => {
     const { createClient } = await import("holdfast/promise")
-    // The provider and its transport, which the client itself loads with its first call.
-    await Promise.all([import("holdfast/llm"), import("holdfast/http")])
+    // The provider and its transport, as the client itself loads them with its first call.
+    const promise = import.meta.resolve("holdfast/promise")
+    const modules = ["llm/OpenAiLlm", "http/UndiciHttpClient"].map((name) =>
+      promise.replace(/promise\/index(?=\.[jt]s$)/, name)
+    )
+    await Promise.all(modules.map((module) => import(module)))
     return async () => {
       const client = createClient({ llm: { provider: "openai", apiKey: "k", baseUrl: url, model: "m" } })
       await client.generateText("hello")

@@ -2,14 +2,14 @@
  * A call to a model over HTTP, whatever its wire format: request, policy, answer or stream, and the story of it.
  */
 import * as ByteSize from "effect/ByteSize"
-import type * as Context from "effect/Context"
+import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import type * as HttpClient from "effect/http/HttpClient"
 import type { HttpClientError } from "effect/http/HttpClientError"
 import type { HttpClientRequest } from "effect/http/HttpClientRequest"
 import type { HttpClientResponse } from "effect/http/HttpClientResponse"
 import * as HttpIncomingMessage from "effect/http/HttpIncomingMessage"
-import type * as Scope from "effect/Scope"
+import * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
 import * as EventStream from "../../http/EventStream.ts"
 import { headerOf } from "../../http/internal/source.ts"
@@ -78,6 +78,13 @@ class Story {
 
 const idOf = (response: HttpClientResponse): string | undefined =>
   headerOf(response, "x-request-id") ?? headerOf(response, "request-id")
+
+/**
+ * Without the scope around. A stream closes its own connection; a client that finds a scope asks whether the request was
+ * tied to it, which takes as long as all of the rest until the first token.
+ */
+const unscoped = <A, E>(self: Effect.Effect<A, E>): Effect.Effect<A, E> =>
+  Effect.updateContext(self, (context: Context.Context<never>) => Context.omit(Scope.Scope)(context))
 
 const isReason = (decoded: Decoded | Reason): decoded is Reason => "_tag" in decoded
 
@@ -238,7 +245,7 @@ export const make = (protocol: Protocol, http: HttpClient.HttpClient, held: Poli
         })
       )
       const lease = yield* held.lease(callOf(request, story), (timeout) =>
-        Effect.map(attempt(request, story, timeout), (opened) => {
+        Effect.map(unscoped(attempt(request, story, timeout)), (opened) => {
           current = opened.streaming
           operation.firstContent()
           return opened

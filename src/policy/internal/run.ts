@@ -7,7 +7,6 @@ import type * as Circuit from "../Circuit.ts"
 import type * as Concurrency from "../Concurrency.ts"
 import type * as CostBudget from "../CostBudget.ts"
 import * as Deadline from "../Deadline.ts"
-import * as Fallback from "../Fallback.ts"
 import type * as Hedge from "../Hedge.ts"
 import type { Call } from "../Policy.ts"
 import { DeadlineExceeded, Draining, type PolicyError, type Shed } from "../PolicyError.ts"
@@ -16,6 +15,7 @@ import type * as Retry from "../Retry.ts"
 import type { RetryBudget } from "../RetryBudget.ts"
 import type * as Timeout from "../Timeout.ts"
 import * as Timer from "../Timer.ts"
+import * as Elsewhere from "./elsewhere.ts"
 import type * as Loop from "./loop.ts"
 import { Send } from "./send.ts"
 
@@ -148,7 +148,7 @@ export class Run<R> implements Loop.Call {
 
   /** Whether somebody else would serve this failure now. */
   isServedElsewhere(error: unknown): boolean {
-    return Context.get(this.context, Fallback.Open)?.(error) ?? false
+    return Context.get(this.context, Elsewhere.Open)?.(error) ?? false
   }
 
   /** One try: circuit → hedge → send. A retry must be paid for. */
