@@ -86,6 +86,20 @@ const idOf = (response: HttpClientResponse): string | undefined =>
 const unscoped = <A, E>(self: Effect.Effect<A, E>): Effect.Effect<A, E> =>
   Effect.updateContext(self, (context: Context.Context<never>) => Context.omit(Scope.Scope)(context))
 
+/**
+ * Makes an error without its stack. A reason is retried or told inside an `LlmError`, which has one: capturing another
+ * costs more than all of the rest of a retry.
+ */
+const stackless = <A>(make: () => A): A => {
+  const { stackTraceLimit } = Error
+  Error.stackTraceLimit = 0
+  try {
+    return make()
+  } finally {
+    Error.stackTraceLimit = stackTraceLimit
+  }
+}
+
 const isReason = (decoded: Decoded | Reason): decoded is Reason => "_tag" in decoded
 
 const toReason = (error: HttpClientError | Reason): Reason =>
@@ -129,7 +143,10 @@ export const make = (protocol: Protocol, http: HttpClient.HttpClient, held: Poli
 
   const failed = (response: HttpClientResponse): Effect.Effect<never, Reason> =>
     Effect.flatMap(errorBody(response), (text) =>
-      Effect.clockWith((clock) => Effect.fail(protocol.reasonOf(response, text, clock.currentTimeMillisUnsafe())))
+      Effect.clockWith((clock) => {
+        const now = clock.currentTimeMillisUnsafe()
+        return Effect.fail(stackless(() => protocol.reasonOf(response, text, now)))
+      })
     )
 
   const toError = (reason: Reason, story: Story): LlmError => {
