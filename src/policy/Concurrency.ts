@@ -126,6 +126,9 @@ const nothing: Claim = {}
 /** Idle keys that are remembered: a fixed limit has nothing to forget, an adaptive one what it learned. */
 const maxIdleKeys = { fixed: 64, adaptive: 1000 }
 
+/** Keys are looked over for idle ones when there are more than these, and again when they have doubled. */
+const minSweepKeys = 2048
+
 /** What the end of an effect says about the limit. */
 const outcomeOf = (exit: Exit.Exit<unknown, unknown>): Sample["outcome"] => {
   if (Exit.isSuccess(exit)) return "ok"
@@ -140,6 +143,7 @@ const currentClock = (): Clock.Clock => Fiber.getCurrent()?.getRef(Clock.Clock) 
 
 class KeyedConcurrency implements Concurrency {
   private readonly lanes = new Map<string, Lane>()
+  private sweepAt = minSweepKeys
   private readonly limits = new Map<string, number>()
   private maxConcurrency: number
   private readonly maxWaitMillis: number
@@ -161,6 +165,7 @@ class KeyedConcurrency implements Concurrency {
   private lane(key: string): Lane {
     let lane = this.lanes.get(key)
     if (lane === undefined) {
+      if (this.lanes.size >= this.sweepAt) this.sweep()
       lane = new Lane(key, this.sizeOf(key), this.adaptiveLimit(key), this.settings)
       this.lanes.set(key, lane)
     }
@@ -175,6 +180,12 @@ class KeyedConcurrency implements Concurrency {
     if (this.adaptive === undefined) return undefined
     const { backoffRatio = 0.9, initial = 20, min = 1 } = this.adaptive
     return new AdaptiveLimit({ min, max: this.sizeOf(key), initial, backoffRatio })
+  }
+
+  /** Looks for keys whose calls never had a slot: they were refused, or were shed. */
+  private sweep(): void {
+    for (const lane of this.lanes.values()) this.forget(lane)
+    this.sweepAt = Math.max(minSweepKeys, this.lanes.size * 2)
   }
 
   /** Forgets a key that nobody uses, when there are many. */

@@ -12,6 +12,7 @@ import * as References from "effect/References"
 import * as Stream from "effect/Stream"
 import { Llm } from "../llm/Llm.ts"
 import type { LlmError } from "../llm/LlmError.ts"
+import { outcomeOf } from "../policy/internal/outcome.ts"
 import { isPolicyError } from "../policy/PolicyError.ts"
 import type { RetryEvent } from "../policy/Retry.ts"
 import { type Execution, Sandbox, type Session } from "../sandbox/Sandbox.ts"
@@ -70,17 +71,10 @@ export const toLayer = (logger: Logger): Layer.Layer<never> =>
     Layer.succeed(References.MinimumLogLevel, "Debug")
   )
 
-/** The tag that names a failure; its message may hold what a provider repeats of a prompt. */
-const reasonOf = (error: unknown): string => {
-  if (typeof error !== "object" || error === null) return "result"
-  if ("reason" in error) return reasonOf(error.reason)
-  return "_tag" in error && typeof error._tag === "string" ? error._tag : error instanceof Error ? error.name : "result"
-}
-
 /** Says that a call is tried again. */
 export const retrying = (event: RetryEvent): Effect.Effect<void> => {
   const { cause, error, key, retry } = event
-  const reason = reasonOf(error)
+  const reason = outcomeOf(error, "result")
   const waitMs = Math.round(Duration.toMillis(event.wait))
   const fields = { event: "retry", key, retry, waitMs, cause, reason }
   return Effect.logWarning(`retry ${retry} of ${key} in ${waitMs} ms: ${reason}`, fields)
@@ -95,7 +89,7 @@ export const closed = (report: { readonly finished: number; readonly interrupted
 
 /** Says how a call failed: a refusal loudly, since nobody below has seen the call; the caller has the error itself. */
 const failed = (method: string, error: LlmError | SandboxError): Effect.Effect<void> => {
-  const reason = reasonOf(error)
+  const reason = outcomeOf(error)
   if (isPolicyError(error.reason)) {
     return Effect.logWarning(`${method} was refused: ${reason}`, { event: "refused", method, reason })
   }

@@ -1,21 +1,15 @@
-/** Against a real redis-server of its own, on a Unix socket. Where there is none, CI fails and others are told. */
+/** Against a real redis-server. */
 import * as NodeRedis from "@effect/platform-node/NodeRedis"
-import { type ChildProcess, execFile, spawn, spawnSync } from "node:child_process"
-import { existsSync, mkdtempSync, rmSync } from "node:fs"
-import { tmpdir } from "node:os"
+import { execFile } from "node:child_process"
 import { join } from "node:path"
 import { promisify } from "node:util"
 import { Effect, Layer } from "effect"
 import { RateLimiter, Redis } from "effect/persistence"
 import { SharedRateLimit } from "holdfast/policy"
-import { afterAll, beforeAll, describe, expect, it, vi } from "vitest"
+import { describe, expect, it } from "vitest"
+import { isSkipped, notice, useRedis } from "./redis.ts"
 
-const hasRedis = spawnSync("redis-server", ["--version"]).status === 0
-const isSkipped = !hasRedis && process.env.CI !== "true"
-
-const folder = mkdtempSync(join(tmpdir(), "holdfast-redis-"))
-const path = join(folder, "redis.sock")
-let server: ChildProcess | undefined
+const { path, signal } = useRedis()
 
 const redis = NodeRedis.layer({ socket: { path, tls: false } })
 
@@ -30,20 +24,7 @@ const call = async (count: number): Promise<ReadonlyArray<number>> => {
   return JSON.parse(stdout)
 }
 
-describe(`SharedRateLimit in Redis${isSkipped ? " (skipped: there is no redis-server; apt-get install redis-server)" : ""}`, () => {
-  beforeAll(async () => {
-    if (isSkipped) return
-    expect(hasRedis, "CI needs redis-server").toBe(true)
-    const options = ["--port", "0", "--unixsocket", path, "--save", "", "--appendonly", "no", "--dir", folder]
-    server = spawn("redis-server", options, { stdio: "ignore" })
-    await vi.waitFor(() => expect(existsSync(path)).toBe(true), { timeout: 20_000 })
-  })
-
-  afterAll(() => {
-    server?.kill("SIGKILL")
-    rmSync(folder, { recursive: true, force: true })
-  })
-
+describe(`SharedRateLimit in Redis${notice}`, () => {
   it.skipIf(isSkipped)("holds three processes to one limit", { timeout: 120_000 }, async () => {
     const all = await Promise.all([call(20), call(20), call(20)])
     const starts = all.flat().sort((a, b) => a - b)
@@ -71,10 +52,10 @@ describe(`SharedRateLimit in Redis${isSkipped ? " (skipped: there is no redis-se
       Effect.gen(function* () {
         const limit = SharedRateLimit.make(yield* RateLimiter.RateLimiter, { requestsPerMinute: 1 })
         yield* limit.take("k")
-        server?.kill("SIGSTOP")
+        signal("SIGSTOP")
         yield* limit.take("k")
         yield* limit.take("k")
-      }).pipe(Effect.ensuring(Effect.sync(() => server?.kill("SIGCONT"))))
+      }).pipe(Effect.ensuring(Effect.sync(() => signal("SIGCONT"))))
     )
   })
 })

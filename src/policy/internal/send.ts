@@ -21,17 +21,11 @@ import type { Phase, Retryable } from "../Retryable.ts"
 import * as Timer from "../Timer.ts"
 import { unpaid, type Wait } from "./loop.ts"
 import { recordAttempt } from "./metrics.ts"
+import { outcomeOf } from "./outcome.ts"
 import type { Run } from "./run.ts"
 import * as Spans from "./spans.ts"
 
 type Resume<A, E> = (effect: Effect.Effect<A, E | PolicyError>) => void
-
-/** The tag that a story shows for a failure: its reason's, where it has one. */
-const outcomeOf = (error: unknown): string => {
-  if (typeof error !== "object" || error === null) return "failed"
-  if ("reason" in error && typeof error.reason === "object" && error.reason !== null) return outcomeOf(error.reason)
-  return "_tag" in error && typeof error._tag === "string" ? error._tag : error instanceof Error ? error.name : "failed"
-}
 
 /** What a send ended with, as its record, its limits and its budgets are told. */
 interface Ending {
