@@ -7,7 +7,7 @@ import * as Clock from "effect/Clock"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Stream from "effect/Stream"
-import { Llm, type Request } from "../llm/Llm.ts"
+import { collect, collected, Llm, type Request } from "../llm/Llm.ts"
 import type { LlmError } from "../llm/LlmError.ts"
 import * as Message from "../llm/Message.ts"
 import * as Usage from "../llm/Usage.ts"
@@ -85,7 +85,7 @@ interface Reply {
 export const solve: (task: Task, options?: Options) => Effect.Effect<Solution, LlmError | SandboxError, Llm | Sandbox> =
   Effect.fn("CodeAgent.solve")(function* (task, options = {}) {
     const startMillis = yield* Clock.currentTimeMillis
-    const messages = [
+    const messages: Array<Message.Message> = [
       Message.system(Words.instructions(task.language)),
       Message.user(Words.question(task.prompt, task.entryPoint))
     ]
@@ -126,16 +126,13 @@ const ask = (
 }
 
 const readStream = (request: Request): Effect.Effect<Reply, LlmError, Llm> =>
-  Effect.flatMap(Llm, (llm) =>
-    Stream.runFold(
-      llm.streamText(request),
-      (): Reply => ({ text: "", usage: Usage.empty, attempts: [] }),
-      (reply, event): Reply => {
-        if (event.type === "text") return { ...reply, text: reply.text + event.text }
-        if (event.type === "finish") return { ...reply, usage: event.usage, attempts: event.attempts }
-        return reply
-      }
-    )
+  Effect.map(
+    Effect.flatMap(Llm, (llm) => Stream.runFold(llm.streamText(request), () => collected, collect)),
+    ({ finish, text }): Reply => ({
+      text,
+      usage: finish?.usage ?? Usage.empty,
+      attempts: finish?.attempts ?? []
+    })
   )
 
 /** Whether a stream broke after content: the layer cannot ask again, its reader can. */

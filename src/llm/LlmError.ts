@@ -16,6 +16,8 @@
  *   StreamCut             the connection broke between contents              not retryable, answered
  *   StreamTruncated       a clean end without a finish marker                retryable while nothing was delivered
  *   BodyTooLarge          the answer is over the body limit                  not retryable, answered
+ *   ObjectMismatch        no answer fits the schema                          not retryable, answered
+ *   RoundsExceeded        the model asks for tools without end               not retryable, answered
  *   and the refusals of PolicyError: DeadlineExceeded, AttemptTimeout, Shed, Draining, CircuitOpen, BudgetExceeded
  */
 import * as Data from "effect/Data"
@@ -25,6 +27,7 @@ import type { Attempt } from "../policy/Attempt.ts"
 import { inspectError } from "../policy/internal/inspect.ts"
 import { isPolicyError, type PolicyError } from "../policy/PolicyError.ts"
 import type { Phase, Retryable } from "../policy/Retryable.ts"
+import type { ObjectMismatch, RoundsExceeded } from "./AnswerReason.ts"
 import type {
   BodyTooLarge,
   ConnectionLost,
@@ -40,7 +43,9 @@ import type {
   Unreachable
 } from "./LlmReason.ts"
 import type { FirstContentTimeout, StreamCut, StreamStalled, StreamTruncated } from "./StreamReason.ts"
+import type { Usage } from "./Usage.ts"
 
+export * from "./AnswerReason.ts"
 export * from "./LlmReason.ts"
 export * from "./StreamReason.ts"
 
@@ -62,27 +67,27 @@ export type Reason =
   | StreamCut
   | StreamTruncated
   | BodyTooLarge
+  | ObjectMismatch
+  | RoundsExceeded
   | PolicyError
 
+interface Fields {
+  /** Which implementation failed, e.g. `"openai"`. */
+  readonly provider: string
+  readonly reason: Reason
+  /** One entry for each send. */
+  readonly attempts: ReadonlyArray<Attempt>
+  /** The provider's name for the last request, for its support. */
+  readonly requestId?: string | undefined
+  /** What was used all the same: by a stream that broke, or by answers that did not fit. Absent: nothing, or not known. */
+  readonly usage?: Usage | undefined
+  /** What that cost in US dollars, by `Price.Table`. Absent where the table does not have the model. */
+  readonly cost?: number | undefined
+}
+
 /** The one error in the channel of `Llm`: match it, then look at `reason`. */
-export class LlmError
-  extends Data.TaggedError("LlmError")<{
-    /** Which implementation failed, e.g. `"openai"`. */
-    readonly provider: string
-    readonly reason: Reason
-    /** One entry for each send. */
-    readonly attempts: ReadonlyArray<Attempt>
-    /** The provider's name for the last request, for its support. */
-    readonly requestId?: string | undefined
-  }>
-  implements Retryable
-{
-  constructor(args: {
-    readonly provider: string
-    readonly reason: Reason
-    readonly attempts: ReadonlyArray<Attempt>
-    readonly requestId?: string | undefined
-  }) {
+export class LlmError extends Data.TaggedError("LlmError")<Fields> implements Retryable {
+  constructor(args: Fields) {
     super(args)
     if (this.reason.cause !== undefined)
       Object.defineProperty(this, "cause", { value: this.reason.cause, configurable: true })

@@ -6,8 +6,12 @@ export interface Usage {
   readonly outputTokens: number
   /** Of `inputTokens`, those read from the provider's cache. */
   readonly cachedInputTokens?: number | undefined
+  /** Of `inputTokens`, those written to the provider's cache, where that has a price of its own. */
+  readonly cacheWriteInputTokens?: number | undefined
   /** Of `outputTokens`, those spent on reasoning. */
   readonly reasoningTokens?: number | undefined
+  /** The provider did not come to tell: a token for every four bytes of what was sent and received. Default: `false`. */
+  readonly isEstimate?: boolean | undefined
 }
 
 /** No tokens. */
@@ -18,7 +22,9 @@ export const add = (a: Usage, b: Usage): Usage => ({
   inputTokens: a.inputTokens + b.inputTokens,
   outputTokens: a.outputTokens + b.outputTokens,
   cachedInputTokens: sum(a.cachedInputTokens, b.cachedInputTokens),
-  reasoningTokens: sum(a.reasoningTokens, b.reasoningTokens)
+  cacheWriteInputTokens: sum(a.cacheWriteInputTokens, b.cacheWriteInputTokens),
+  reasoningTokens: sum(a.reasoningTokens, b.reasoningTokens),
+  ...(a.isEstimate === true || b.isEstimate === true ? { isEstimate: true } : undefined)
 })
 
 const sum = (a: number | undefined, b: number | undefined): number | undefined =>

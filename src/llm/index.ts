@@ -1,7 +1,12 @@
 /** Language models: one service, a layer for each kind of endpoint. */
+export * as Embedder from "./Embedder.ts"
+export * as EmbedderError from "./EmbedderError.ts"
 export * as FallbackLlm from "./FallbackLlm.ts"
 export * as Llm from "./Llm.ts"
 export * as LlmError from "./LlmError.ts"
 export * as Message from "./Message.ts"
 export * as OpenAiLlm from "./OpenAiLlm.ts"
+export * as Price from "./Price.ts"
+export * as Spending from "./Spending.ts"
+export * as TokenAuth from "./TokenAuth.ts"
 export * as Usage from "./Usage.ts"

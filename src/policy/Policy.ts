@@ -95,7 +95,7 @@ export interface Call {
 }
 
 /** A send that has succeeded and still holds its slot: a stream that is being read. */
-export interface Lease<A> {
+export interface Lease<A, E = never> {
   readonly value: A
   /** The call's deadline, milliseconds since the epoch; `Infinity` when there is none. */
   readonly deadlineAt: number
@@ -105,6 +105,15 @@ export interface Lease<A> {
   readonly timeout: Timeout.Timeout
   /** Gives the slot back, settles the usage and ends the attempt's record. More calls do nothing. */
   readonly end: (outcome: string, usage?: CostBudget.Usage | undefined) => void
+  /**
+   * Ends the attempt with this error and opens again, as the loop would after a failure that reads as `failure`: within
+   * the retries that are left, the same deadline and the same budgets. Fails with the error when it may not.
+   */
+  readonly reopen: (
+    error: E,
+    failure: Retryable,
+    usage?: CostBudget.Usage | undefined
+  ) => Effect.Effect<A, E | PolicyError>
   /** Sets what ends the reader when the client is closed under it. */
   readonly onStop: (stop: (error: Draining) => void) => void
 }
@@ -136,7 +145,7 @@ export interface Held {
   readonly lease: <A, E, R>(
     call: Call,
     open: (timeout: Timeout.Timeout) => Effect.Effect<A, E, R>
-  ) => Effect.Effect<Lease<A>, E | PolicyError, R | Scope.Scope>
+  ) => Effect.Effect<Lease<A, E>, E | PolicyError, R | Scope.Scope>
   /** Takes no new calls, waits for those in flight until the grace ends, interrupts the rest, and reports. */
   readonly drain: (grace: Duration.Input) => Effect.Effect<DrainReport>
 }

@@ -8,6 +8,7 @@ import * as Ref from "effect/Ref"
 import * as Stream from "effect/Stream"
 import { type Answer, Llm, type Request, type StreamEvent } from "../llm/Llm.ts"
 import { InvalidRequest, LlmError, type Reason } from "../llm/LlmError.ts"
+import { textOf, turn } from "../llm/Message.ts"
 import { count, pieces } from "./internal/replay.ts"
 import { type Script, take } from "./internal/script.ts"
 
@@ -49,20 +50,25 @@ const exhausted = (description: string): LlmError =>
 
 const complete = (request: Request, reply: Reply): Answer => {
   const given = typeof reply === "string" ? { text: reply } : reply
-  const text = given.text ?? ""
+  const { reasoning, text = "", toolCalls = [] } = given
+  const asked = request.messages.map((message) => ({ content: textOf(message) }))
   return {
-    finishReason: "stop",
-    usage: count(request.messages, text),
+    finishReason: toolCalls.length > 0 ? "toolCalls" : "stop",
+    usage: count(asked, text),
+    message: turn({ text, reasoning, toolCalls }),
     model: request.model ?? "test",
     attempts: [],
     raw: undefined,
     ...given,
-    text
+    text,
+    toolCalls
   }
 }
 
-const eventsOf = ({ text, reasoning, finishReason, usage, model, requestId, attempts }: Answer): Array<StreamEvent> => [
+const eventsOf = ({ raw: _raw, reasoning, refusal, text, toolCalls, ...end }: Answer): Array<StreamEvent> => [
   ...(reasoning === undefined ? [] : [{ type: "reasoning" as const, text: reasoning }]),
-  ...pieces(text).map((piece) => ({ type: "text" as const, text: piece })),
-  { type: "finish", finishReason, usage, model, requestId, attempts }
+  ...(text === "" ? [] : pieces(text).map((piece) => ({ type: "text" as const, text: piece }))),
+  ...(refusal === undefined ? [] : [{ type: "refusal" as const, text: refusal }]),
+  ...toolCalls.map((call) => ({ type: "toolCall" as const, call })),
+  { type: "finish", ...end }
 ]

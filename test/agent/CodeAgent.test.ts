@@ -1,7 +1,7 @@
 import { assert, describe, it } from "@effect/vitest"
 import { Effect, Layer, Ref } from "effect"
 import { CodeAgent } from "holdfast/agent"
-import { type Llm, LlmError } from "holdfast/llm"
+import { type Llm, LlmError, Message } from "holdfast/llm"
 import { SandboxError } from "holdfast/sandbox"
 import { TestLlm, TestSandbox } from "holdfast/testing"
 
@@ -34,8 +34,10 @@ const solved = (...args: Parameters<typeof solve>) =>
     Effect.map(Effect.fromResult(result), (solution) => ({ solution, ...rest }))
   )
 
-const lastMessage = (requests: ReadonlyArray<Llm.Request>, call: number): string =>
-  requests[call - 1]?.messages.at(-1)?.content ?? ""
+const lastMessage = (requests: ReadonlyArray<Llm.Request>, call: number): string => {
+  const message = requests[call - 1]?.messages.at(-1)
+  return message === undefined ? "" : Message.textOf(message)
+}
 
 describe("CodeAgent", () => {
   it.effect("runs the fenced code of an answer with the tests", () =>

@@ -152,6 +152,7 @@ export const promiseDoor: Door = {
       try {
         for await (const event of client.streamText("hi", options?.request)) {
           if (event.type === "finish") return { ...event, text, error: undefined }
+          if (event.type !== "text") continue
           text += event.text
           await onText?.(event.text)
         }
@@ -229,6 +230,7 @@ export const effectDoor: Door = {
               outcome = { ...event, text, error: undefined }
               return
             }
+            if (event.type !== "text") return
             text += event.text
             await onText?.(event.text)
           })

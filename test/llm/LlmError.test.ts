@@ -41,6 +41,17 @@ const reasons: { readonly [Tag in LlmError.Reason["_tag"]]: Extract<LlmError.Rea
   StreamCut: new LlmError.StreamCut({ description, partial: "hel", cause }),
   StreamTruncated: new LlmError.StreamTruncated({ partial: "hel", delivered: true }),
   BodyTooLarge: new LlmError.BodyTooLarge({ limitBytes: 1024 }),
+  ObjectMismatch: new LlmError.ObjectMismatch({
+    issues: ["population: is missing"],
+    answers: 3,
+    usage: { inputTokens: 1, outputTokens: 2 },
+    text: "{}"
+  }),
+  RoundsExceeded: new LlmError.RoundsExceeded({
+    maxRounds: 8,
+    tools: ["search"],
+    usage: { inputTokens: 1, outputTokens: 2 }
+  }),
   DeadlineExceeded: new PolicyError.DeadlineExceeded({ key: where, totalMillis: 10, phase: "maybeSent", cause }),
   AttemptTimeout: new PolicyError.AttemptTimeout({ key: where, timeoutMillis: 10 }),
   Shed: new PolicyError.Shed({ key: where, waiting: 3 }),

@@ -26,7 +26,7 @@ const table: Readonly<Record<string, Room>> = {
     unstable: ["http", "encoding", "socket", "FileSystem", "PlatformError"],
     packages: ["undici", "node:"]
   },
-  llm: { folders: wire, unstable: ["http", "ai"], packages: ["node:"] },
+  llm: { folders: wire, unstable: ["http", "ai", "encoding"], packages: ["node:"] },
   sandbox: {
     folders: wire,
     unstable: ["http", "ai", "process", "FileSystem", "PlatformError"],

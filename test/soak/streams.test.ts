@@ -82,7 +82,7 @@ const read = async (reply: () => Response): Promise<Ended> => {
     Effect.sync(() => {
       assert.isFalse(isFinished, "nothing follows the finish event")
       if (event.type === "finish") isFinished = true
-      else text += event.text
+      else if (event.type === "text") text += event.text
     })
   )
   const exit = await Effect.runPromiseExit(Effect.provide(reading, llm))

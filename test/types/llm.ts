@@ -40,7 +40,7 @@ FallbackLlm.layer([{ llm: openAi }], { retry: { retries: 1 } })
 FallbackLlm.layer([{ model: "m" }])
 
 // A request.
-expectTypeOf<Message.Role>().toEqualTypeOf<"system" | "user" | "assistant">()
+expectTypeOf<Message.Role>().toEqualTypeOf<"system" | "user" | "assistant" | "tool">()
 expectTypeOf(Message.user("hi")).toExtend<Llm.Request["messages"][number]>()
 // @ts-expect-error the service's methods take a request; `Llm.generateText` and `Llm.toRequest` take a question
 export const asked = (llm: Llm.Llm["Service"]) => llm.generateText("?")
@@ -73,6 +73,9 @@ export const family = ({ reason }: LlmError.LlmError): string => {
       return "stream"
     case "BodyTooLarge":
       return "limit"
+    case "ObjectMismatch":
+    case "RoundsExceeded":
+      return "answer"
     case "DeadlineExceeded":
     case "AttemptTimeout":
     case "Shed":
@@ -102,7 +105,12 @@ export const shown = (event: Llm.StreamEvent): string => {
   switch (event.type) {
     case "text":
     case "reasoning":
+    case "refusal":
       return event.text
+    case "toolCall":
+      return event.call.name
+    case "reset":
+      return event.reason._tag
     case "finish":
       return `${event.finishReason}, ${event.usage.outputTokens} tokens`
   }

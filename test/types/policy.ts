@@ -76,7 +76,7 @@ expectTypeOf(Policy.fromConfig("SEARCH", { retry: { retries: 1 } })).toEqualType
 >()
 expectTypeOf(Policy.merge(Policy.defaults, { costBudget: { limit: 1 } })).toEqualTypeOf<Policy.Policy>()
 expectTypeOf(held.lease({ key: "k", safety: "costly" }, () => call)).toEqualTypeOf<
-  Effect.Effect<Policy.Lease<number>, "mine" | PolicyError.PolicyError, "needed" | Scope.Scope>
+  Effect.Effect<Policy.Lease<number, "mine">, "mine" | PolicyError.PolicyError, "needed" | Scope.Scope>
 >()
 
 // Everything in one value.

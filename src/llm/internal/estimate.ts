@@ -5,16 +5,33 @@
  */
 import type { Estimate } from "../../policy/CostBudget.ts"
 import type { Request } from "../Llm.ts"
+import { type Message, textOf } from "../Message.ts"
 
 const bytesPerToken = 4
 const tokensPerMessage = 4
 
 const encoder = new TextEncoder()
 
-export const estimateOf = ({ maxTokens, messages }: Request): Estimate => {
-  let inputTokens = 0
-  for (const { content } of messages) {
-    inputTokens += tokensPerMessage + Math.ceil(encoder.encode(content).length / bytesPerToken)
+/** The tokens of a text. */
+export const tokensOf = (text: string): number => Math.ceil(encoder.encode(text).length / bytesPerToken)
+
+// What providers count for a picture of common size (platform.openai.com/docs/guides/images-vision, 2026-11: 765 tokens for
+// 1024 x 1024 at high detail) and for a page of a document.
+const tokensPerPart = 800
+
+const tokensIn = (message: Message): number => {
+  let tokens = tokensPerMessage + tokensOf(textOf(message))
+  if (message.role === "user" && typeof message.content !== "string") {
+    tokens += tokensPerPart * message.content.filter(({ type }) => type !== "text").length
   }
+  if (message.role === "assistant") for (const call of message.toolCalls ?? []) tokens += tokensOf(call.inputText)
+  return tokens
+}
+
+export const estimateOf = ({ maxTokens, messages, responseFormat, tools }: Request): Estimate => {
+  let inputTokens = 0
+  for (const message of messages) inputTokens += tokensIn(message)
+  if (tools !== undefined && tools.length > 0) inputTokens += tokensOf(JSON.stringify(tools))
+  if (responseFormat?.type === "jsonSchema") inputTokens += tokensOf(JSON.stringify(responseFormat.schema))
   return maxTokens === undefined ? { inputTokens } : { inputTokens, maxTokens }
 }

@@ -1,64 +1,22 @@
 /**
- * The wire format of OpenAI-compatible chat completions, read leniently: unknown fields and values never fail a call.
+ * The answers of OpenAI-compatible chat completions, read leniently: unknown fields and values never fail a call.
  *
  * https://platform.openai.com/docs/api-reference/chat (2026-11); variants of compatible servers as they were seen.
  */
 import * as RetryAfter from "../../http/RetryAfter.ts"
 import type { ServerSentEvent } from "../../http/EventStream.ts"
 import type { FinishReason, Request, StreamEvent } from "../Llm.ts"
-import {
-  ContentFiltered,
-  ContextLengthExceeded,
-  InvalidRequest,
-  InvalidResponse,
-  Overloaded,
-  QuotaExhausted,
-  RateLimited,
-  type Reason,
-  ServerError,
-  Unauthorized
-} from "../LlmError.ts"
+import { InvalidResponse, Overloaded, type Reason } from "../LlmError.ts"
+import type { ToolCall } from "../Message.ts"
 import * as Usage from "../Usage.ts"
-import type { Decoded, StreamDecoder } from "./completion.ts"
+import { count, type Json, parsed, record, records, text } from "./json.ts"
 import { oneLine } from "./oneLine.ts"
-
-type Json = Readonly<Record<string, unknown>>
-
-const isRecord = (u: unknown): u is Json => typeof u === "object" && u !== null && !Array.isArray(u)
-
-const record = (u: unknown): Json | undefined => (isRecord(u) ? u : undefined)
-
-const text = (u: unknown): string | undefined => (typeof u === "string" ? u : undefined)
-
-const count = (u: unknown): number | undefined => (typeof u === "number" ? u : undefined)
+import type { Decoded, StreamDecoder } from "./protocol.ts"
+import { reasonOfStatus } from "./statusReason.ts"
+import * as ToolCalls from "./toolCalls.ts"
 
 /** Removes known secrets from what a server says. */
 export type Redact = (text: string) => string
-
-// --- the request -----------------------------------------------------------------------------------------------------
-
-/** What the layer adds to each request. */
-export interface Shape {
-  readonly model: string
-  /** OpenAI's newer models refuse `max_tokens`; most compatible servers know nothing else. */
-  readonly maxTokensField: "max_tokens" | "max_completion_tokens"
-  /** Ask for a last chunk with the usage. */
-  readonly includeUsage: boolean
-}
-
-export const encode = (request: Request, shape: Shape, stream: boolean): string =>
-  JSON.stringify({
-    model: request.model ?? shape.model,
-    messages: request.messages,
-    [shape.maxTokensField]: request.maxTokens,
-    temperature: request.temperature,
-    top_p: request.topP,
-    stop: request.stop,
-    seed: request.seed,
-    stream: stream ? true : undefined,
-    stream_options: stream && shape.includeUsage ? { include_usage: true } : undefined,
-    ...request.extra
-  })
 
 // --- the whole answer ------------------------------------------------------------------------------------------------
 
@@ -70,7 +28,12 @@ const finishReasons: Readonly<Record<string, FinishReason>> = {
   content_filter: "contentFilter"
 }
 
-const toFinishReason = (value: string): FinishReason => finishReasons[value] ?? "other"
+/** Some servers say "stop" where there are calls, and OpenAI where the model refuses. */
+const toFinishReason = (value: string, hasCalls: boolean, isRefused: boolean): FinishReason => {
+  const reason = finishReasons[value] ?? "other"
+  if (reason !== "stop") return reason
+  return hasCalls ? "toolCalls" : isRefused ? "contentFilter" : reason
+}
 
 const toUsage = (value: unknown): Usage.Usage | undefined => {
   const usage = record(value)
@@ -91,60 +54,106 @@ const noCapacity = "insufficient_system_resource"
 
 const overloaded = (): Overloaded => new Overloaded({ description: "the provider ran out of resources" })
 
+const wantsJson = ({ responseFormat }: Request): boolean =>
+  responseFormat !== undefined && responseFormat.type !== "text"
+
+/** DeepSeek puts blanks in the place of an answer that was to be JSON and is none (api-docs.deepseek.com/guides/json_mode). */
+const blanked = (): InvalidResponse =>
+  new InvalidResponse({ description: "the answer is blank where JSON was asked for" })
+
 /** Reads a body with a 2xx status. */
-export const decode = (body: string, redact: Redact): Decoded | Reason => {
-  let raw: unknown
-  try {
-    raw = JSON.parse(body)
-  } catch {
-    return new InvalidResponse({ description: "the body is not JSON", excerpt: redact(body) })
-  }
+export const decode = (body: string, request: Request, redact: Redact): Decoded | Reason => {
+  const raw = parsed(body)
+  if (raw === undefined) return new InvalidResponse({ description: "the body is not JSON", excerpt: redact(body) })
   const root = record(raw)
   if (root?.error !== undefined && root.error !== null) return reasonOfError(root.error, 200, {}, redact)
-  const choices = root?.choices
-  const choice = Array.isArray(choices) ? record(choices[0]) : undefined
+  const choice = records(root?.choices)[0]
   const message = record(choice?.message)
   if (root === undefined || choice === undefined || message === undefined) {
     return new InvalidResponse({ description: "the answer has no choices[0].message", excerpt: redact(body) })
   }
   const finish = text(choice.finish_reason)
   if (finish === noCapacity) return overloaded()
+  const toolCalls = ToolCalls.whole(toolCallsOf(message), finish === "length")
+  const content = text(message.content) ?? ""
+  const refusal = text(message.refusal)
+  if (wantsJson(request) && content.trim() === "" && toolCalls.length === 0 && finish === "stop" && !refusal) {
+    return blanked()
+  }
   return {
-    text: text(message.content) ?? text(message.refusal) ?? "",
+    text: content,
     reasoning: text(message.reasoning_content) ?? text(message.reasoning),
-    finishReason: finish === undefined ? "other" : toFinishReason(finish),
+    refusal: refusal === "" ? undefined : refusal,
+    toolCalls,
+    finishReason:
+      finish === undefined
+        ? "other"
+        : toFinishReason(finish, toolCalls.length > 0, refusal !== undefined && refusal !== ""),
     usage: toUsage(root.usage) ?? Usage.empty,
     model: text(root.model),
     raw
   }
 }
 
+const toolCallsOf = (message: Json): ReadonlyArray<ToolCall> => {
+  // `function_call` is what came before tools; old servers still have it.
+  const legacy = record(message.function_call)
+  const calls = records(message.tool_calls).map((call) => [text(call.id), record(call.function)] as const)
+  if (calls.length === 0 && legacy !== undefined) calls.push(["call_0", legacy])
+  return calls.flatMap(([id, named], index) =>
+    named === undefined
+      ? []
+      : [ToolCalls.fromText(id ?? `call_${index}`, text(named.name) ?? "", argumentsOf(named.arguments) ?? "")]
+  )
+}
+
+/** A text of JSON; some servers send the value itself. */
+const argumentsOf = (value: unknown): string | undefined =>
+  record(value) === undefined ? text(value) : JSON.stringify(value)
+
 // --- the stream ------------------------------------------------------------------------------------------------------
 
 /** Reads the chunks of one stream, and remembers what its end will be told. */
 export class ChunkDecoder implements StreamDecoder {
-  /** Set by `finish_reason`. */
-  finishReason: FinishReason | undefined = undefined
+  private finish: string | undefined = undefined
   /** `[DONE]` was read: nothing follows that matters. */
   isDone = false
   usage: Usage.Usage | undefined = undefined
   model: string | undefined = undefined
   /** The text so far, for the errors of a stream that breaks. */
   partial = ""
+  reasoning = ""
+  refusal = ""
   /** Chunks of tool arguments and audio: content that is no event of ours yet. */
   progress = 0
   /** A failure that the stream itself told. */
   failure: Reason | undefined = undefined
+  readonly native = undefined
   /** The consumer has seen something. */
   private delivered = false
+  private readonly fragments = new ToolCalls.ToolCallFragments()
   private readonly redact: Redact
+  /** Blanks before the first character of JSON: they may be all that comes. */
+  private blanks: string | undefined
 
-  constructor(redact: Redact) {
+  constructor(request: Request, redact: Redact) {
     this.redact = redact
+    this.blanks = wantsJson(request) ? "" : undefined
   }
 
   get isFinished(): boolean {
-    return this.finishReason !== undefined
+    return this.finish !== undefined
+  }
+
+  /** Set by `finish_reason`. */
+  get finishReason(): FinishReason | undefined {
+    return this.finish === undefined
+      ? undefined
+      : toFinishReason(this.finish, this.fragments.size > 0, this.refusal !== "")
+  }
+
+  get toolCalls(): ReadonlyArray<ToolCall> {
+    return ToolCalls.whole(this.fragments.all, this.finish === "length")
   }
 
   /** Reads one event into `out`. Nothing is read after the end or a failure. */
@@ -186,35 +195,61 @@ export class ChunkDecoder implements StreamDecoder {
     // With n > 1 the other choices have indexes of their own; a missing index is the only choice.
     if (choice === undefined || (choice.index !== undefined && choice.index !== 0)) return
     const delta = record(choice.delta) ?? record(choice.message)
-    if (delta !== undefined) {
-      const reasoning = text(delta.reasoning_content) ?? text(delta.reasoning)
-      if (reasoning !== undefined && reasoning !== "") {
-        this.delivered = true
-        out.push({ type: "reasoning", text: reasoning })
-      }
-      if (delta.tool_calls != null || delta.function_call != null || delta.audio != null) this.progress++
-      const content = text(delta.content) ?? text(delta.refusal)
-      if (content !== undefined && content !== "") {
-        this.delivered = true
-        this.partial += content
-        out.push({ type: "text", text: content })
-      }
-    }
+    if (delta !== undefined) this.pushDelta(delta, out)
     const finish = text(choice.finish_reason)
-    if (finish === noCapacity) this.fail(overloaded())
-    else if (finish !== undefined) this.finishReason = toFinishReason(finish)
+    if (finish === undefined) return
+    if (finish === noCapacity) return this.fail(overloaded())
+    if (this.blanks !== undefined && finish === "stop" && this.fragments.size === 0 && this.refusal === "") {
+      return this.fail(blanked())
+    }
+    this.finish = finish
+  }
+
+  private pushDelta(delta: Json, out: Array<StreamEvent>): void {
+    const reasoning = text(delta.reasoning_content) ?? text(delta.reasoning)
+    if (reasoning !== undefined && reasoning !== "") {
+      this.delivered = true
+      this.reasoning += reasoning
+      out.push({ type: "reasoning", text: reasoning })
+    }
+    if (delta.tool_calls != null || delta.function_call != null) this.pushCalls(delta)
+    if (delta.audio != null) this.progress++
+    const content = text(delta.content)
+    if (content !== undefined && content !== "") this.pushText(content, out)
+    const refusal = text(delta.refusal)
+    if (refusal !== undefined && refusal !== "") {
+      this.delivered = true
+      this.refusal += refusal
+      out.push({ type: "refusal", text: refusal })
+    }
+  }
+
+  private pushText(content: string, out: Array<StreamEvent>): void {
+    let said = content
+    if (this.blanks !== undefined) {
+      this.blanks += content
+      if (this.blanks.trim() === "") return
+      said = this.blanks
+      this.blanks = undefined
+    }
+    this.delivered = true
+    this.partial += said
+    out.push({ type: "text", text: said })
+  }
+
+  private pushCalls(delta: Json): void {
+    this.progress++
+    const legacy = record(delta.function_call)
+    if (legacy !== undefined) this.fragments.push(0, undefined, text(legacy.name), text(legacy.arguments))
+    for (const call of records(delta.tool_calls)) {
+      const named = record(call.function)
+      const index = count(call.index) ?? Math.max(0, this.fragments.size - (text(call.id) === undefined ? 1 : 0))
+      this.fragments.push(index, text(call.id), text(named?.name), argumentsOf(named?.arguments))
+    }
   }
 }
 
 // --- the errors ------------------------------------------------------------------------------------------------------
-
-const parsed = (body: string): unknown => {
-  try {
-    return JSON.parse(body)
-  } catch {
-    return undefined
-  }
-}
 
 /** Reads an answer with an error status. `redact` removes known secrets from what the provider says. */
 export const reasonOfResponse = (
@@ -242,36 +277,14 @@ const reasonOfError = (error: unknown, httpStatus: number, hint: RetryAfter.Hint
   // `detail` is how servers on FastAPI say it.
   const said = text(fields?.message) ?? text(fields?.detail) ?? text(error) ?? ""
   const description = oneLine(redact(said)) || `status ${httpStatus}`
-  const { retryAfter } = hint
   // Inside a stream the status is 200 already: the error's own words tell what it would have been.
   const status = httpStatus >= 200 && httpStatus < 300 ? statusOf(code, kind) : httpStatus
-  if (status < 400) {
-    return new InvalidRequest({
-      description: `the server answers with the redirect ${status}; correct the base URL`,
-      status
-    })
-  }
-  if (quotaCodes.test(kind) || status === 402) return new QuotaExhausted({ description, status })
-  if (status === 401 || status === 403) return new Unauthorized({ description, status })
-  if (status < 500 && (lengthCodes.test(kind) || (status === 400 && lengthCodes.test(said)))) {
-    return new ContextLengthExceeded({ description, status })
-  }
-  if (status < 500 && filterCodes.test(kind)) return new ContentFiltered({ description, status })
-  const retryable = hint.shouldRetry !== false
-  if (status === 429) return new RateLimited({ description, status, retryAfter, retryable })
-  if (!retryable) {
-    return status >= 500
-      ? new ServerError({ description, status, retryAfter, retryable })
-      : new InvalidRequest({ description, status })
-  }
-  // A 503 alone may be a restart; that there is no capacity, the provider says in words.
-  if (status === 529 || (status >= 520 && status <= 524) || /overloaded|slow_down/.test(kind)) {
-    return new Overloaded({ description, status, retryAfter })
-  }
-  if (status >= 500 || status === 408 || status === 409 || hint.shouldRetry === true) {
-    return new ServerError({ description, status, retryAfter })
-  }
-  return new InvalidRequest({ description, status })
+  return reasonOfStatus(status, description, hint, {
+    isQuota: quotaCodes.test(kind),
+    isLength: lengthCodes.test(kind) || (status === 400 && lengthCodes.test(said)),
+    isFiltered: filterCodes.test(kind),
+    isOverloaded: /overloaded|slow_down/.test(kind)
+  })
 }
 
 const statusOf = (code: string, kind: string): number => {

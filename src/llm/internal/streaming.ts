@@ -50,9 +50,9 @@ const maxTailMillis = 1_000
 
 type Resume = (effect: Pulled) => void
 
-type Events = readonly [StreamEvent, ...Array<StreamEvent>]
+export type Events = readonly [StreamEvent, ...Array<StreamEvent>]
 
-type Pulled = Effect.Effect<Events, Reason | Cause.Done>
+export type Pulled = Effect.Effect<Events, Reason | Cause.Done>
 
 const isNonEmpty = (events: Array<StreamEvent>): events is [StreamEvent, ...Array<StreamEvent>] => events.length > 0
 
@@ -60,8 +60,9 @@ const isNonEmpty = (events: Array<StreamEvent>): events is [StreamEvent, ...Arra
 export interface Attachment {
   readonly deadlineAt: number
   readonly totalMillis: number
-  /** Told once how the stream ended. When it ended well the result is its last event. */
-  readonly onEnd: (outcome: string) => StreamEvent
+  /** The answer is complete; the result is what is left to tell. Called once, or `onFailure` is. */
+  readonly onFinish: () => Events
+  readonly onFailure: (reason: Reason) => void
 }
 
 export interface Options {
@@ -196,8 +197,8 @@ export class Streaming {
   private last(out: Array<StreamEvent>): Pulled {
     if (this.attachment === undefined) return isNonEmpty(out) ? Effect.succeed(out) : Cause.done()
     this.isOver = true
-    const last = this.attachment.onEnd("ok")
-    return Effect.succeed(isNonEmpty(out) ? ([...out, last] as const) : ([last] as const))
+    const last = this.attachment.onFinish()
+    return Effect.succeed(isNonEmpty(out) ? ([...out, ...last] as const) : last)
   }
 
   /** Reads what follows the end in the background, so that the connection survives and nobody waits for it. */
@@ -214,7 +215,7 @@ export class Streaming {
   private end(reason: Reason): void {
     if (this.isOver) return
     this.close()
-    this.attachment?.onEnd(reason._tag)
+    this.attachment?.onFailure(reason)
   }
 
   private broken(ended: Effect.Effect<never, HttpClientError | Cause.Done>): Pulled {

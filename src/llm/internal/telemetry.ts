@@ -253,11 +253,14 @@ export class Operation {
     Spans.endWith(this.context, span, tag, error === undefined ? undefined : Exit.fail(error))
   }
 
-  /** The caller went away. */
-  interrupted(): void {
-    if (this.end("interrupted") && this.span !== undefined) {
-      Spans.endWith(this.context, this.span, "interrupted")
-    }
+  /** The caller went away. `usage` is what was used until then, where that is known. */
+  interrupted(usage?: Usage): void {
+    if (!this.end("interrupted")) return
+    if (usage !== undefined) this.count(usage)
+    const { span } = this
+    if (span === undefined) return
+    if (usage !== undefined) this.tell(span, usage)
+    Spans.endWith(this.context, span, "interrupted")
   }
 
   private ended(cause: Cause.Cause<unknown>): void {
@@ -275,6 +278,8 @@ export class Operation {
   }
 
   private count(usage: Usage): void {
+    // What nobody counted is in the span, and not in the metrics of who pays for it.
+    if (usage.isEstimate === true) return
     // No tokens at all is a provider that did not say.
     if (usage.inputTokens > 0) this.series.inputTokens.updateUnsafe(usage.inputTokens, this.context)
     if (usage.outputTokens > 0) this.series.outputTokens.updateUnsafe(usage.outputTokens, this.context)

@@ -8,14 +8,16 @@ import * as Concurrency from "../Concurrency.ts"
 import * as CostBudget from "../CostBudget.ts"
 import * as Hedge from "../Hedge.ts"
 import type { Call, Held, Policy } from "../Policy.ts"
-import { Draining } from "../PolicyError.ts"
+import { Draining, type PolicyError } from "../PolicyError.ts"
 import * as RateLimit from "../RateLimit.ts"
 import * as Release from "../Release.ts"
+import type { Retryable } from "../Retryable.ts"
 import type * as Timeout from "../Timeout.ts"
 import { Admission } from "./admission.ts"
 import { budgets } from "./budgets.ts"
-import { loop } from "./loop.ts"
+import * as Loop from "./loop.ts"
 import { Gauges } from "./metrics.ts"
+import { outcomeOf } from "./outcome.ts"
 import { Run, type State } from "./run.ts"
 import { merge, Override, Sending } from "./settings.ts"
 import { isTraced } from "./spans.ts"
@@ -92,7 +94,7 @@ export class OpenPolicy implements Held {
       const run = this.begin(call, context, false)
       return this.admission.run(
         run,
-        loop(run, (wait, mustPay) => run.send(self, wait, mustPay))
+        Loop.loop(run, (wait, mustPay) => run.send(self, wait, mustPay))
       )
     })
 
@@ -108,16 +110,19 @@ export class OpenPolicy implements Held {
       }
       const onStop = (stop: (error: Draining) => void): void => run.onStop(stop)
       const { deadlineAt, timeout, totalMillis } = run
-      const held = { deadlineAt, timeout, totalMillis, end, onStop }
+      const looping = Loop.make<A, E, never>(run, (wait, mustPay) => run.send(opened, wait, mustPay))
+      const reopen = (error: E, failure: Retryable, usage?: CostBudget.Usage): Effect.Effect<A, E | PolicyError> =>
+        Effect.suspend(() => {
+          run.endLease(outcomeOf(error), usage)
+          return looping.after(error, failure)
+        })
+      const held = { deadlineAt, timeout, totalMillis, end, onStop, reopen }
       const leased = Effect.suspend(() => {
         this.admission.running.add(run)
-        return Effect.onExitPrimitive(
-          loop<A, E, never>(run, (wait, mustPay) => run.send(opened, wait, mustPay)),
-          (exit) => {
-            if (Exit.isFailure(exit)) this.admission.end(run)
-            return undefined
-          }
-        )
+        return Effect.onExitPrimitive(looping.first, (exit) => {
+          if (Exit.isFailure(exit)) this.admission.end(run)
+          return undefined
+        })
       })
       return Effect.andThen(
         Effect.addFinalizer(() => Effect.sync(() => end("interrupted"))),

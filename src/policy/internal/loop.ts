@@ -49,17 +49,22 @@ export const noWait: Wait = { millis: 0, cause: "none" }
  */
 export const unpaid = new Shed({ key: "the budget of retries", waiting: 0 })
 
+/** A loop that can be asked for one more send after what it succeeded with has broken. */
+export interface Loop<A, E, R> {
+  readonly first: Effect.Effect<A, E | PolicyError, R>
+  /** The next send after this failure, read as `failure`: as many retries as are left, the same deadline and budgets. */
+  readonly after: (error: E, failure: Retryable) => Effect.Effect<A, E | PolicyError, R>
+}
+
 /**
  * The loop: sends, and after a failure decides, waits and sends again. Nothing of it is built before the first
  * failure. `send` is told what the call waited for it, and whether its budget of retries has to pay for it.
  */
-export const loop = <A, E, R>(
+export const make = <A, E, R>(
   call: Call,
   send: (wait: Wait, mustPay: boolean) => Effect.Effect<A, E | PolicyError, R>
-): Effect.Effect<A, E | PolicyError, R> => {
+): Loop<A, E, R> => {
   const retryWhen = call.retry.retryWhen
-  // Where nobody is told why there is no second send, nothing is left to decide.
-  if (call.retry.retries <= 0 && call.recorder === undefined) return send(noWait, false)
   let begun: LoopState | undefined
   const again = (wait: Wait, otherwise?: Effect.Effect<A, E | PolicyError>): Effect.Effect<A, E | PolicyError, R> => {
     const sent = send(wait, otherwise !== undefined)
@@ -80,10 +85,17 @@ export const loop = <A, E, R>(
     const error = Cause.findError(cause)
     // A defect or an interruption is nobody's failure to retry.
     if (Result.isFailure(error) || Cause.hasDies(cause) || Cause.hasInterrupts(cause)) return Effect.failCause(cause)
+    return failedWith(error.success, cause)
+  }
+  const failedWith = (
+    error: E | PolicyError,
+    cause: Cause.Cause<E | PolicyError>,
+    failure?: Retryable
+  ): Effect.Effect<A, E | PolicyError, R> => {
     const state = (begun ??= new LoopState(call))
-    return Effect.flatMap(state.decide(error.success), (decision) =>
+    return Effect.flatMap(state.decide(error, failure), (decision) =>
       decision._tag === "Wait"
-        ? Effect.flatMap(state.wait(decision, error.success), (wait) =>
+        ? Effect.flatMap(state.wait(decision, error), (wait) =>
             again(wait, decision.isFree ? undefined : Effect.failCause(cause))
           )
         : decision.fail(cause)
@@ -98,8 +110,18 @@ export const loop = <A, E, R>(
         : Effect.succeed(value)
     )
   }
-  return again(noWait)
+  return {
+    // Where nobody is told why there is no second send, nothing is left to decide.
+    first: call.retry.retries <= 0 && call.recorder === undefined ? send(noWait, false) : again(noWait),
+    after: (error, failure) => failedWith(error, Cause.fail(error), failure)
+  }
 }
+
+/** The same for a call whose success is its end. */
+export const loop = <A, E, R>(
+  call: Call,
+  send: (wait: Wait, mustPay: boolean) => Effect.Effect<A, E | PolicyError, R>
+): Effect.Effect<A, E | PolicyError, R> => make(call, send).first
 
 const unwanted: Retryable = { isRetryable: true, phase: "answered" }
 
@@ -117,12 +139,14 @@ class LoopState {
     this.call = call
   }
 
-  decide(error: unknown): Effect.Effect<Decision> {
+  /** `given` is how to read the error where somebody has decided that already. */
+  decide(error: unknown, given?: Retryable): Effect.Effect<Decision> {
     const { retry } = this.call
     // The policy's own last words; no predicate of a user's turns them into another try.
     if (isPolicyError(error) && !error.isRetryable) return this.stop("notRetryable")
-    const failure = error === unwanted ? unwanted : retry.classify(error)
-    const isWanted = error !== unwanted && retry.retryIf !== undefined ? retry.retryIf(error) : failure.isRetryable
+    const read = error === unwanted ? unwanted : given
+    const failure = read ?? retry.classify(error)
+    const isWanted = read === undefined && retry.retryIf !== undefined ? retry.retryIf(error) : failure.isRetryable
     if (failure.isTimeout === true) this.timeouts++
     if (!isWanted) return this.stop("notRetryable")
     if (!mayResend(retry, this.call.safety, failure, this.timeouts)) return this.stop("unsafe")
