@@ -30,6 +30,8 @@ export const layer = (script: Script<Request, Reply, LlmError>): Layer.Layer<Llm
     Effect.gen(function* () {
       const requests = yield* Ref.make<ReadonlyArray<Request>>([])
       const answer = Effect.fnUntraced(function* (request: Request) {
+        // What no provider takes is no call.
+        if (request.messages.length === 0) return yield* failure(new InvalidRequest({ description: noMessages }))
         const call = yield* Ref.modify(requests, (all) => [all.length + 1, [...all, request]])
         return complete(request, yield* take(script, request, call, exhausted))
       })
@@ -44,6 +46,8 @@ export const layer = (script: Script<Request, Reply, LlmError>): Layer.Layer<Llm
 
 /** An `LlmError` of this reason, for a script to fail with. */
 export const failure = (reason: Reason): LlmError => new LlmError({ provider: "test", reason, attempts: [] })
+
+const noMessages = "a request needs at least one message"
 
 const exhausted = (description: string): LlmError =>
   failure(new InvalidRequest({ description: `TestLlm: ${description}` }))
