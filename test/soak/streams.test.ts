@@ -4,16 +4,8 @@ import { Llm, LlmError, OpenAiLlm } from "holdfast/llm"
 import { Policy } from "holdfast/policy"
 import { TestHttpClient } from "holdfast/testing"
 import { assert, describe, it } from "vitest"
+import { figures } from "./figures.ts"
 import { atScale } from "./scale.ts"
-
-/** Park and Miller's generator: the same figures from the same seed, on every machine. */
-const figures = (seed: number): ((below: number) => number) => {
-  let state = (seed * 7919 + 1) % 2147483647
-  return (below) => {
-    state = (state * 48271) % 2147483647
-    return state % below
-  }
-}
 
 const encoder = new TextEncoder()
 const words = ["naïve ", "🎉", "日本語", "", " ", "\n", "data: ", "[DONE]", '{"', "\u2028", "a".repeat(300)]
