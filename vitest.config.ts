@@ -8,7 +8,8 @@ const conditions = ["holdfast-source", "node", "import", "module", "default"]
 
 // The official clients, against our fakes and beside ours, are installed by who wants them: a newcomer's install stays small.
 const hasPeers = existsSync("test/bench/node_modules/openai")
-if (!hasPeers) process.stderr.write("SKIPPED: test/bench/peers, the official clients; `npm ci` in test/bench brings them\n")
+if (!hasPeers)
+  process.stderr.write("SKIPPED: test/bench/peers, the official clients; `npm ci` in test/bench brings them\n")
 
 export default defineConfig({
   plugins: [fences()],

@@ -32,7 +32,7 @@ export class ObjectMismatch
   override get message(): string {
     const [first = "it does not fit the schema"] = this.issues
     const more = this.issues.length > 1 ? `, and ${this.issues.length - 1} more` : ""
-    return `no object in ${this.answers} answers (${first}${more}); \`text\` has the last one, raise \`retries\` or simplify the schema`
+    return `no object in ${this.answers} answers (${first}${more}); \`text\` has the last one, raise \`maxAnswers\` or simplify the schema`
   }
 }
 

@@ -14,11 +14,11 @@ export type Vector = ReadonlyArray<number>
 
 /** What to embed. */
 export interface Request {
-  /** At least one text, none of them empty. Any number: the layer splits them by what its provider takes at once. */
+  /** None of them empty. Any number, also none: the layer splits them by what its provider takes at once. */
   readonly inputs: ReadonlyArray<string>
   /** Default: the layer's model. */
   readonly model?: string | undefined
-  /** The length of the vectors, for models that can shorten them. Default: the model's own. */
+  /** The length of the vectors, for models that can shorten them. Default: the layer's, else the model's own. */
   readonly dimensions?: number | undefined
   /** What the vectors are for, where a model has vectors of several kinds. Default: the provider's own. */
   readonly purpose?: "query" | "document" | undefined
@@ -44,7 +44,10 @@ export interface Embeddings {
 export class Embedder extends Context.Service<
   Embedder,
   {
-    /** Waits for all vectors. A failure keeps those that are finished. Interrupting it aborts the requests. */
+    /**
+     * Waits for all vectors. After a failure no further request begins; those on their way come in, and the error has all
+     * that is finished. Interrupting it aborts the requests.
+     */
     readonly embed: (request: Request) => Effect.Effect<Embeddings, EmbedderError>
   }
 >()("holdfast/llm/Embedder") {}

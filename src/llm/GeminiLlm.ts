@@ -6,21 +6,17 @@
  * refused. Safety settings and other fields of its own go into `extra`; what is under `generationConfig` there is merged
  * field by field.
  */
-import type * as Config from "effect/Config"
+import type { ConfigError } from "effect/Config"
 import * as Effect from "effect/Effect"
-import * as Headers from "effect/http/Headers"
-import * as HttpBody from "effect/http/HttpBody"
 import * as HttpClient from "effect/http/HttpClient"
-import * as HttpClientRequest from "effect/http/HttpClientRequest"
-import * as UrlParams from "effect/http/UrlParams"
 import * as Layer from "effect/Layer"
-import * as Option from "effect/Option"
-import * as Redacted from "effect/Redacted"
+import type * as Redacted from "effect/Redacted"
 import type * as Scope from "effect/Scope"
 import * as Policy from "../policy/Policy.ts"
 import * as Completion from "./internal/completion.ts"
 import * as Wire from "./internal/gemini.ts"
 import * as WireRequest from "./internal/geminiRequest.ts"
+import * as Server from "./internal/geminiServer.ts"
 import type { Protocol } from "./internal/protocol.ts"
 import { Llm, type OnCut, type Request } from "./Llm.ts"
 import type { TokenAuth } from "./TokenAuth.ts"
@@ -47,48 +43,22 @@ export interface Options {
   readonly policy?: Policy.Policy | Policy.Held | undefined
 }
 
-const baseUrlOf = ({ baseUrl = "https://generativelanguage.googleapis.com" }: Options): string => {
-  const base = baseUrl.replace(/\/+$/, "")
-  return /^https?:\/\/[^/?#]+$/i.test(base) ? `${base}/v1beta` : base
-}
-
 const protocol = (options: Options): Protocol => {
-  const baseUrl = baseUrlOf(options)
-  const { auth, model, provider = "gemini" } = options
-  const secret = options.apiKey === undefined ? "" : Redacted.value(options.apiKey)
-  const headers = Headers.fromInput({
-    accept: "application/json, text/event-stream",
-    "content-type": "application/json",
-    ...(secret === "" ? undefined : { "x-goog-api-key": secret }),
-    ...options.headers
-  })
-  let token = ""
-  // Some servers repeat the key in their errors.
-  const redact: Wire.Redact = (text) => {
-    let safe = text
-    for (const word of [secret, token]) if (word !== "") safe = safe.replaceAll(word, "<redacted>")
-    return safe
-  }
+  const { model } = options
+  const { auth, key, post, provider, redact } = Server.make(options)
   return {
     provider,
-    key: `${provider} ${UrlParams.redactUrl(baseUrl)}`,
+    key,
     model,
     auth,
     refusal: WireRequest.refusal,
-    encode: (request, sending) => {
-      if (sending.token !== undefined) token = Redacted.value(sending.token)
-      return HttpClientRequest.makeWith(
-        "POST",
-        `${baseUrl}${WireRequest.pathOf(request.model ?? model, sending.stream)}`,
-        UrlParams.empty,
-        Option.none(),
-        withOwn(
-          sending.token === undefined ? headers : Headers.set(headers, "authorization", `Bearer ${token}`),
-          request
-        ),
-        HttpBody.raw(WireRequest.encode(request, model), { contentType: "application/json" })
-      )
-    },
+    encode: (request, { stream, token }) =>
+      post(
+        WireRequest.endpointOf(request.model ?? model, stream),
+        WireRequest.encode(request, model),
+        token,
+        ownOf(request)
+      ),
     decode: (body, request) => Wire.decode(body, request, redact),
     reasonOf: (response, body, nowMillis) => Wire.reasonOfResponse(response, body, nowMillis, redact),
     decoder: (request) => new Wire.ResponseReader(request, redact),
@@ -96,12 +66,9 @@ const protocol = (options: Options): Protocol => {
   }
 }
 
-/** The headers of one request: the layer's, and its own over them. */
-const withOwn = (headers: Headers.Headers, request: Request): Headers.Headers => {
-  const { headers: own, idempotencyKey } = request
-  if (own === undefined && idempotencyKey === undefined) return headers
-  return Headers.setAll(headers, { ...own, ...(idempotencyKey && { "idempotency-key": idempotencyKey }) })
-}
+/** The headers of one request. */
+const ownOf = ({ headers, idempotencyKey }: Request): Request["headers"] =>
+  idempotencyKey === undefined ? headers : { ...headers, "idempotency-key": idempotencyKey }
 
 /** Makes the service over the `HttpClient` in context. */
 export const make = (options: Options): Effect.Effect<Llm["Service"], never, HttpClient.HttpClient | Scope.Scope> =>
@@ -115,29 +82,10 @@ export const make = (options: Options): Effect.Effect<Llm["Service"], never, Htt
 export const layer = (options: Options): Layer.Layer<Llm, never, HttpClient.HttpClient> =>
   Layer.effect(Llm, make(options))
 
-/** The key is the first that is set of `GEMINI_API_KEY` and `GOOGLE_API_KEY`; `GEMINI_BASE_URL` is optional. */
-export const layerConfig = (
-  options: Omit<Options, "apiKey" | "auth" | "baseUrl">
-): Layer.Layer<Llm, Config.ConfigError, HttpClient.HttpClient> =>
-  Layer.effect(
-    Llm,
-    Effect.flatMap(configured, (found) => make({ ...options, ...found }))
-  )
-
-const keyNames = ["GEMINI_API_KEY", "GOOGLE_API_KEY"] as const
-
-const configured: Effect.Effect<Pick<Options, "apiKey" | "baseUrl">, Config.ConfigError> = Effect.gen(function* () {
-  // Loaded when it is needed: it brings all of Schema, which doubles the time of the first import.
-  const [Config, { SourceError }] = yield* Effect.promise(() =>
-    Promise.all([import("effect/Config"), import("effect/ConfigProvider")])
-  )
-  const baseUrl = yield* Config.option(Config.String("GEMINI_BASE_URL"))
-  for (const name of keyNames) {
-    const apiKey = yield* Config.option(Config.Redacted(name))
-    // A variable that is set to nothing is not set.
-    if (Option.isNone(apiKey) || Redacted.value(apiKey.value) === "") continue
-    return { apiKey: apiKey.value, baseUrl: Option.getOrUndefined(Option.filter(baseUrl, (url) => url !== "")) }
-  }
-  const message = `no API key: set ${keyNames.join(" or ")}`
-  return yield* Effect.fail(new Config.ConfigError(new SourceError({ message })))
-})
+/**
+ * The same with the key and the address from `GEMINI_API_KEY`, else `GOOGLE_API_KEY`, and `GEMINI_BASE_URL`, where the
+ * options do not say them. The variable's key goes to Google or to the variable's address, never to a `baseUrl` of the
+ * options: another server gets the key that it is given.
+ */
+export const layerConfig = (options: Options): Layer.Layer<Llm, ConfigError, HttpClient.HttpClient> =>
+  Layer.effect(Llm, Effect.flatMap(Server.configured(options), make))

@@ -81,7 +81,7 @@ export interface Request {
   readonly toolChoice?: ToolChoice | undefined
   /** Whether one answer may ask for several tools. Default: the provider's own, mostly `true`. */
   readonly parallelToolCalls?: boolean | undefined
-  /** Default: text. `GenerateObject` sets it and decodes the answer. */
+  /** Default: text. `LlmObject` sets it and decodes the answer. */
   readonly responseFormat?: ResponseFormat | undefined
   readonly reasoning?: Reasoning | undefined
   /** What happens when this stream breaks after content. Default: the layer's `onCut`. */

@@ -4,6 +4,7 @@
  * https://platform.openai.com/docs/api-reference/chat (2026-11). Completions are costly but safe: a second send is paid
  * for and does no other harm, so a lost answer is asked for again.
  */
+import type { ConfigError } from "effect/Config"
 import * as Effect from "effect/Effect"
 import * as Headers from "effect/http/Headers"
 import * as HttpBody from "effect/http/HttpBody"
@@ -14,8 +15,10 @@ import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
 import * as Redacted from "effect/Redacted"
 import type * as Scope from "effect/Scope"
+import * as SecretHeaders from "../http/SecretHeaders.ts"
 import * as Policy from "../policy/Policy.ts"
 import * as Completion from "./internal/completion.ts"
+import * as Environment from "./internal/environment.ts"
 import * as Wire from "./internal/openai.ts"
 import * as WireRequest from "./internal/openaiRequest.ts"
 import type { Protocol } from "./internal/protocol.ts"
@@ -50,6 +53,8 @@ export interface Options {
    * `"continue_final_message"` (vLLM, SGLang). Default: by the address; `onCut: "continue"` needs one.
    */
   readonly prefix?: WireRequest.Prefix | undefined
+  /** The path of the API for continuing. Default: `baseUrl`, and DeepSeek's beta address for its own. */
+  readonly prefixBaseUrl?: string | undefined
   /** What happens when a stream breaks after content. Default: `"fail"`. */
   readonly onCut?: OnCut | undefined
   /** How calls hold; an open policy shares its slots with others who hold it. Default: `Policy.defaults`. */
@@ -76,10 +81,34 @@ const shapeOf = (options: Options, baseUrl: string): WireRequest.Shape => {
   }
 }
 
+const trimmed = (baseUrl: string): string => baseUrl.replace(/\/+$/, "")
+
+/** DeepSeek continues a beginning at its beta address only (api-docs.deepseek.com/guides/chat_prefix_completion, 2026-11). */
+const prefixBaseUrlOf = (options: Options, baseUrl: string): string =>
+  trimmed(options.prefixBaseUrl ?? (isHost(baseUrl, "api.deepseek.com") ? "https://api.deepseek.com/beta" : baseUrl))
+
+const keyOf = ({ apiKey }: Options): string => (apiKey === undefined ? "" : Redacted.value(apiKey))
+
+/** Credentials of one's own, such as Azure's `api-key`, without the word before them. */
+const secretsIn = (headers: Options["headers"] = {}): ReadonlyArray<string> =>
+  Object.entries(headers).flatMap(([name, value]) =>
+    SecretHeaders.isSecret(name) ? [value.replace(/^(Bearer|Basic|Api-Key) /i, "")] : []
+  )
+
+/** Some servers repeat the key in their errors. */
+const redacting = (options: Options): Wire.Redact => {
+  const { auth, headers } = options
+  const secrets = [keyOf(options), ...secretsIn(headers)].filter((secret) => secret !== "")
+  return (text) => {
+    const safe = secrets.reduce((said, secret) => said.replaceAll(secret, "<redacted>"), text)
+    return auth?.redact?.(safe) ?? safe
+  }
+}
+
 const protocol = (options: Options): Protocol => {
-  const baseUrl = (options.baseUrl ?? defaultBaseUrl).replace(/\/+$/, "")
+  const baseUrl = trimmed(options.baseUrl ?? defaultBaseUrl)
   const { auth, provider = "openai", scheme = "Bearer" } = options
-  const secret = options.apiKey === undefined ? "" : Redacted.value(options.apiKey)
+  const secret = keyOf(options)
   const headers = Headers.fromInput({
     accept: "application/json, text/event-stream",
     "content-type": "application/json",
@@ -88,15 +117,8 @@ const protocol = (options: Options): Protocol => {
   })
   const shape = shapeOf(options, baseUrl)
   const url = `${baseUrl}/chat/completions`
-  // DeepSeek continues a beginning at its beta address only (api-docs.deepseek.com/guides/chat_prefix_completion, 2026-11).
-  const prefixUrl = isHost(baseUrl, "api.deepseek.com") ? "https://api.deepseek.com/beta/chat/completions" : url
-  let token = ""
-  // Some servers repeat the key in their errors.
-  const redact: Wire.Redact = (text) => {
-    let safe = text
-    for (const word of [secret, token]) if (word !== "") safe = safe.replaceAll(word, "<redacted>")
-    return safe
-  }
+  const prefixUrl = `${prefixBaseUrlOf(options, baseUrl)}/chat/completions`
+  const redact = redacting(options)
   return {
     provider,
     key: `${provider} ${UrlParams.redactUrl(baseUrl)}`,
@@ -104,22 +126,18 @@ const protocol = (options: Options): Protocol => {
     auth,
     refusal: WireRequest.refusal,
     prefixOf: shape.prefix === undefined ? undefined : (text) => text,
-    encode: (request, sending) => {
-      if (sending.token !== undefined) token = Redacted.value(sending.token)
-      return HttpClientRequest.makeWith(
+    encode: (request, { said, stream, token }) =>
+      HttpClientRequest.makeWith(
         "POST",
-        sending.said === undefined ? url : prefixUrl,
+        said === undefined ? url : prefixUrl,
         UrlParams.empty,
         Option.none(),
         withOwn(
-          sending.token === undefined ? headers : Headers.set(headers, "authorization", `${scheme} ${token}`),
+          token === undefined ? headers : Headers.set(headers, "authorization", `${scheme} ${Redacted.value(token)}`),
           request
         ),
-        HttpBody.raw(WireRequest.encode(request, shape, sending.stream, sending.said), {
-          contentType: "application/json"
-        })
-      )
-    },
+        HttpBody.raw(WireRequest.encode(request, shape, stream, said), { contentType: "application/json" })
+      ),
     decode: (body, request) => Wire.decode(body, request, redact),
     reasonOf: (response, body, nowMillis) => Wire.reasonOfResponse(response, body, nowMillis, redact),
     decoder: (request) => new Wire.ChunkDecoder(request, redact),
@@ -145,3 +163,25 @@ export const make = (options: Options): Effect.Effect<Llm["Service"], never, Htt
 /** `Llm` over the `HttpClient` in context. `layer(options)` has slots of its own at each call: keep it in a constant. */
 export const layer = (options: Options): Layer.Layer<Llm, never, HttpClient.HttpClient> =>
   Layer.effect(Llm, make(options))
+
+/**
+ * The same with the key and the address from `OPENAI_API_KEY` and `OPENAI_BASE_URL`, where the options do not say them.
+ * An address of one's own may need no key. The variable's key goes to OpenAI or to the variable's address, never to a
+ * `baseUrl` of the options: another server gets the key that it is given.
+ */
+export const layerConfig = (options: Options): Layer.Layer<Llm, ConfigError, HttpClient.HttpClient> =>
+  Layer.effect(Llm, Effect.flatMap(configured(options), make))
+
+const configured = (options: Options): Effect.Effect<Options, ConfigError> =>
+  Effect.gen(function* () {
+    const { apiKey, auth } = options
+    const isElsewhere = options.baseUrl !== undefined && !isHost(options.baseUrl, "api.openai.com")
+    if (isElsewhere) return options
+    const baseUrl = options.baseUrl ?? (yield* Environment.text("OPENAI_BASE_URL"))
+    if (apiKey !== undefined || auth !== undefined) return { ...options, baseUrl }
+    const found = yield* Environment.secret("OPENAI_API_KEY")
+    if (found === undefined && (baseUrl === undefined || isHost(baseUrl, "api.openai.com"))) {
+      return yield* Environment.missing("no API key: set OPENAI_API_KEY, or OPENAI_BASE_URL for a server without one")
+    }
+    return { ...options, apiKey: found, baseUrl }
+  })

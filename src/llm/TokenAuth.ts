@@ -26,8 +26,11 @@ export interface TokenAuth {
   readonly token: Effect.Effect<Redacted.Redacted<string>, Reason>
   /** Forgets this token, which a server has refused; one that has replaced it already stays. */
   readonly invalidate: (refused: Redacted.Redacted<string>) => Effect.Effect<void>
-  /** Takes the tokens that were handed out lately out of what a server says: some repeat them in their errors. */
-  readonly redact: (text: string) => string
+  /**
+   * Takes the tokens that were handed out lately out of what a server says: some repeat them in their errors. Default:
+   * nothing is taken out; what `make` makes has it.
+   */
+  readonly redact?: ((text: string) => string) | undefined
 }
 
 /** A token as its source gives it. */
@@ -119,9 +122,7 @@ class Source<R> implements TokenAuth {
   private awaited(flight: Fiber.Fiber<Kept, Reason>): Effect.Effect<Redacted.Redacted<string>, Reason> {
     return Effect.flatMap(Fiber.await(flight), (exit) =>
       // The source was closed: whoever waits was not interrupted itself.
-      Exit.isFailure(exit) && Cause.hasInterruptsOnly(exit.cause)
-        ? this.closed
-        : Effect.map(exit, ({ value }) => value)
+      Exit.isFailure(exit) && Cause.hasInterruptsOnly(exit.cause) ? this.closed : Effect.map(exit, ({ value }) => value)
     )
   }
 

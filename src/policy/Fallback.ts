@@ -48,6 +48,11 @@ export interface Settings {
    * `"1 minute"`, so that it costs one request a minute.
    */
   readonly coolDown?: Duration.Input | undefined
+  /**
+   * How long an alternative is skipped after a failure that names no time; `undefined` is not at all. Default: `coolDown`
+   * after a refusal for good, not at all after any other.
+   */
+  readonly coolDownOf?: ((error: unknown) => Duration.Input | undefined) | undefined
   /** The longest time that a server's `retryAfter` makes it skipped. Default: `"1 hour"`: a wrong header ends. */
   readonly maxCoolDown?: Duration.Input | undefined
   /** What a second send can do; an `unsafe` call moves on only when the first was not done. Default: `"idempotent"`. */
@@ -58,8 +63,16 @@ export interface Settings {
 
 export interface Options<T extends Alternative> extends Settings {
   /** In order of preference; the first is the primary. */
-  readonly alternatives: readonly [T, ...ReadonlyArray<T>]
+  readonly alternatives: Ready<T>
+  /**
+   * Chooses among those that may be asked now, at the start of a call and at each move, where all that it has not asked
+   * yet are in. Default: the first, and after it those that stand behind it.
+   */
+  readonly pick?: ((ready: Ready<T>) => T) | undefined
 }
+
+/** Those that may be asked, in their order. */
+type Ready<T> = readonly [T, ...ReadonlyArray<T>]
 
 export interface Fallback<T extends Alternative> {
   /**
@@ -72,36 +85,41 @@ export interface Fallback<T extends Alternative> {
   readonly useStream: <A, E, R>(run: (alternative: T) => Stream.Stream<A, E, R>) => Stream.Stream<A, E, R>
   /** Until when an alternative is skipped, milliseconds since the epoch. `undefined` when it is not. */
   readonly coolUntilUnsafe: (name: string, nowMillis: number) => number | undefined
+  /** Skips an alternative for what its failures alone do not say; a success of a later call ends it, as ever. */
+  readonly coolUnsafe: (name: string, millis: number, nowMillis: number) => void
 }
 
 /** One call on its way through the alternatives. */
-interface Way<T> {
-  readonly line: ReadonlyArray<T>
+interface Way {
   readonly clock: Clock.Clock
   readonly deadlineAt: number
   readonly outer: ((error: unknown) => boolean) | undefined
 }
 
-class OrderedFallback<T extends Alternative> implements Fallback<T> {
+const isReady = <T>(ready: ReadonlyArray<T>): ready is Ready<T> => ready.length > 0
+
+class RememberingFallback<T extends Alternative> implements Fallback<T> {
   private readonly options: Options<T>
   private readonly classify: (error: unknown) => Retryable
-  private readonly coolDownMillis: number
+  private readonly coolDownOf: (error: unknown) => Duration.Input | undefined
   private readonly maxCoolDownMillis: number
   private readonly coolDowns = new CoolDowns()
 
   constructor(options: Options<T>) {
     this.options = options
     this.classify = options.classify ?? classifyError
-    this.coolDownMillis = Duration.toMillis(options.coolDown ?? "1 minute")
+    const coolDown = options.coolDown ?? "1 minute"
+    this.coolDownOf = options.coolDownOf ?? ((error) => (this.hasRefused(error) ? coolDown : undefined))
     this.maxCoolDownMillis = Duration.toMillis(options.maxCoolDown ?? "1 hour")
   }
 
   use: Fallback<T>["use"] = (run) =>
     Effect.withFiber((fiber) => {
+      const { alternatives } = this.options
       const clock = fiber.getRef(Clock.Clock)
-      const line = this.lineAt(clock.currentTimeMillisUnsafe())
-      const way = { line, clock, deadlineAt: fiber.getRef(Deadline.Current), outer: fiber.getRef(Open) }
-      return this.from(way, 0, run)
+      const first = this.pick(this.soonest(clock.currentTimeMillisUnsafe()))
+      const way = { clock, deadlineAt: fiber.getRef(Deadline.Current), outer: fiber.getRef(Open) }
+      return this.ask(way, first, this.after(alternatives, first), run)
     })
 
   useStream: Fallback<T>["useStream"] = (run) => Stream.unwrap(this.use((alternative) => opened(run(alternative))))
@@ -112,29 +130,38 @@ class OrderedFallback<T extends Alternative> implements Fallback<T> {
     return until > nowMillis ? until : undefined
   }
 
+  coolUnsafe = (name: string, millis: number, nowMillis: number): void => this.coolDowns.begin(name, millis, nowMillis)
+
   private coolUntil(alternative: T, now: number): number {
     return Math.max(this.coolDowns.until(alternative.name, now), alternative.openUntil?.() ?? 0)
   }
 
-  /** Those that may be called now, or else the one that comes back first. */
-  private lineAt(now: number): ReadonlyArray<T> {
-    const { alternatives } = this.options
-    const ready = alternatives.filter((one) => this.coolUntil(one, now) <= now)
-    if (ready.length > 0) return ready
-    const soonest = (a: T, b: T): T => (this.coolUntil(b, now) < this.coolUntil(a, now) ? b : a)
-    return [alternatives.slice(1).reduce(soonest, alternatives[0])]
+  private pick(ready: Ready<T>): T {
+    return this.options.pick === undefined ? ready[0] : this.options.pick(ready)
   }
 
-  private from<A, E, R>(
-    way: Way<T>,
-    index: number,
+  /** Those that may be asked now, or else those that come back first. */
+  private soonest(now: number): Ready<T> {
+    const { alternatives } = this.options
+    const until = alternatives.map((one) => this.coolUntil(one, now))
+    const soonest = Math.max(now, Math.min(...until))
+    const ready = alternatives.filter((_, index) => (until[index] ?? 0) <= soonest)
+    return isReady(ready) ? ready : alternatives
+  }
+
+  /** Those of the line that may still be asked once `chosen` was. */
+  private after(line: ReadonlyArray<T>, chosen: T): ReadonlyArray<T> {
+    return this.options.pick === undefined ? line.slice(line.indexOf(chosen) + 1) : line.filter((one) => one !== chosen)
+  }
+
+  private ask<A, E, R>(
+    way: Way,
+    alternative: T,
+    rest: ReadonlyArray<T>,
     run: (alternative: T) => Effect.Effect<A, E, R>
   ): Effect.Effect<A, E, R> {
-    const alternative = way.line[index]
-    if (alternative === undefined) return Effect.die("unreachable: an index of the line")
     const began = way.clock.currentTimeMillisUnsafe()
-    const isOpen = (error: unknown): boolean =>
-      this.nextOf(way, index, error) !== undefined || way.outer?.(error) === true
+    const isOpen = (error: unknown): boolean => isReady(this.serving(way, rest, error)) || way.outer?.(error) === true
     const served = Effect.onExitPrimitive(Effect.provideService(run(alternative), Open, isOpen), (exit) => {
       if (Exit.isSuccess(exit)) this.coolDowns.served(alternative.name, began)
       return undefined
@@ -144,28 +171,27 @@ class OrderedFallback<T extends Alternative> implements Fallback<T> {
       // A defect or an interruption is nobody's failure to serve.
       if (Result.isFailure(error) || Cause.hasDies(cause) || Cause.hasInterrupts(cause)) return Effect.failCause(cause)
       this.remember(alternative, error.success, way.clock.currentTimeMillisUnsafe())
-      const next = this.nextOf(way, index, error.success)
-      const to = next === undefined ? undefined : way.line[next]
-      if (next === undefined || to === undefined) return Effect.failCause(cause)
-      const onward = Effect.suspend(() => this.from(way, next, run))
+      const ready = this.serving(way, rest, error.success)
+      if (!isReady(ready)) return Effect.failCause(cause)
+      const to = this.pick(ready)
+      const onward = Effect.suspend(() => this.ask(way, to, this.after(rest, to), run))
       const hook = this.options.onFallback
       if (hook === undefined) return onward
       return Effect.andThen(hook({ from: alternative.name, to: to.name, error: error.success }), onward)
     })
   }
 
-  /** Where in the line the call goes after this failure. */
-  private nextOf({ clock, deadlineAt, line }: Way<T>, index: number, error: unknown): number | undefined {
+  /** Who of the rest would serve this failure now. */
+  private serving({ clock, deadlineAt }: Way, rest: ReadonlyArray<T>, error: unknown): ReadonlyArray<T> {
     const now = clock.currentTimeMillisUnsafe()
-    if (now >= deadlineAt) return undefined
+    if (rest.length === 0 || now >= deadlineAt) return []
     const { phase } = this.classify(error)
     const isDone = phase !== "notSent" && phase !== "rejected"
-    if (this.options.safety === "unsafe" && isDone) return undefined
+    if (this.options.safety === "unsafe" && isDone) return []
     const move = this.moveOf(error)
     const serves = ({ longer, when }: T): boolean =>
       when === undefined ? move === "next" || (move === "longer" && longer === true) : when(error)
-    const found = line.findIndex((one, at) => at > index && serves(one) && this.coolUntil(one, now) <= now)
-    return found < 0 ? undefined : found
+    return rest.filter((one) => serves(one) && this.coolUntil(one, now) <= now)
   }
 
   private moveOf(error: unknown): "next" | "longer" | "none" {
@@ -176,18 +202,23 @@ class OrderedFallback<T extends Alternative> implements Fallback<T> {
     return fallback ?? (isRetryable || isThrottle === true ? "next" : "none")
   }
 
+  private hasRefused(error: unknown): boolean {
+    const { fallback, isRetryable, phase } = this.classify(error)
+    return !isRetryable && phase === "rejected" && fallback === "next"
+  }
+
   private remember({ name }: T, error: unknown, now: number): void {
-    const { fallback, isRetryable, phase, retryAfter } = this.classify(error)
+    const { retryAfter } = this.classify(error)
     if (retryAfter !== undefined) {
-      return this.coolDowns.begin(name, Math.min(this.maxCoolDownMillis, Duration.toMillis(retryAfter)), now)
+      return this.coolUnsafe(name, Math.min(this.maxCoolDownMillis, Duration.toMillis(retryAfter)), now)
     }
-    const hasRefused = !isRetryable && phase === "rejected" && fallback === "next"
-    if (hasRefused) this.coolDowns.begin(name, this.coolDownMillis, now)
+    const coolDown = this.coolDownOf(error)
+    if (coolDown !== undefined) this.coolUnsafe(name, Duration.toMillis(coolDown), now)
   }
 }
 
 /** Alternatives with a memory of their own: make one and share it between the calls. */
-export const makeUnsafe = <T extends Alternative>(options: Options<T>): Fallback<T> => new OrderedFallback(options)
+export const makeUnsafe = <T extends Alternative>(options: Options<T>): Fallback<T> => new RememberingFallback(options)
 
 /** Alternatives with a memory of their own: make one and share it between the calls. */
 export const make = <T extends Alternative>(options: Options<T>): Effect.Effect<Fallback<T>> =>

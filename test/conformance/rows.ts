@@ -18,6 +18,7 @@ export interface Stats {
   readonly written: number
   readonly keys: ReadonlyArray<string>
   readonly secrets: ReadonlyArray<string>
+  readonly tokens: number
 }
 
 /** Options that both doors understand. */

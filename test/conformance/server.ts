@@ -1,7 +1,7 @@
 /**
  * The misbehaving server of the failure table, in a process of its own: `/<row>/<run>/v1/chat/completions` behaves as
- * the row says, `/<row>/<run>/stats` tells what reached it. Started by `rows.ts`, which reads its two ports from stdout:
- * the second is another origin with the same rows.
+ * the row says, `/<row>/<run>/token` gives tokens, `/<row>/<run>/stats` tells what reached it. Started by `rows.ts`,
+ * which reads its two ports from stdout: the second is another origin with the same rows.
  */
 import * as http from "node:http"
 import type { Socket } from "node:net"
@@ -24,6 +24,8 @@ interface Stats {
   keys: Array<string>
   /** Headers that carry credentials, as they came. */
   secrets: Array<string>
+  /** Requests for a token, which are none of `requests`. */
+  tokens: number
 }
 
 interface Exchange {
@@ -35,6 +37,7 @@ interface Exchange {
   readonly stats: Stats
   /** The name of this run. */
   readonly run: string
+  readonly authorization: string | undefined
 }
 
 type Row = (exchange: Exchange) => void
@@ -56,6 +59,14 @@ const role = `data: ${JSON.stringify({ choices: [{ index: 0, delta: { role: "ass
 const finish = `data: ${JSON.stringify({ choices: [{ index: 0, delta: {}, finish_reason: "stop" }] })}\n\n`
 const usage = `data: ${JSON.stringify({ choices: [], usage: { prompt_tokens: 3, completion_tokens: 4 } })}\n\n`
 const done = "data: [DONE]\n\n"
+
+const toolDelta = (call: object): string =>
+  `data: ${JSON.stringify({ choices: [{ index: 0, delta: { tool_calls: [{ index: 0, ...call }] } }] })}\n\n`
+const argumentsOf = (piece: string): string => toolDelta({ function: { arguments: piece } })
+const halfCall =
+  toolDelta({ id: "call_1", type: "function", function: { name: "delete_file", arguments: "" } }) +
+  argumentsOf('{"path":"/data/Par')
+const toolFinish = `data: ${JSON.stringify({ choices: [{ index: 0, delta: {}, finish_reason: "tool_calls" }] })}\n\n`
 
 const json = ({ response }: Exchange, status: number, body: string, headers: http.OutgoingHttpHeaders = {}): void => {
   response.writeHead(status, { "content-type": "application/json", "x-request-id": "req-test", ...headers })
@@ -292,6 +303,21 @@ const rows: Record<string, Row> = {
     if (exchange.isStream) events(exchange).end(`${role}data: {"choices": [\n\n`)
     else json(exchange, 200, "<html>502 Bad Gateway</html>", { "content-type": "text/html" })
   },
+  // The first token that the run's IAM gives has expired when it is used.
+  "token-expired": (exchange) => (exchange.authorization === "Bearer token-2" ? ok(exchange) : failure(exchange, 401)),
+  // A call that breaks off inside the arguments of a tool, after words.
+  "tool-cut": (exchange) => {
+    const response = events(exchange)
+    response.write(role + delta("Let me look.") + halfCall, () => exchange.socket.destroy())
+  },
+  // The same without words before it; the next answer is whole.
+  "tool-cut-first": (exchange) => {
+    const response = events(exchange)
+    if (exchange.attempt === 1) return void response.write(role + halfCall, () => exchange.socket.destroy())
+    response.end(role + halfCall + argumentsOf('is"}') + toolFinish + done)
+  },
+  // A clean end in the same place.
+  "tool-cut-end": (exchange) => events(exchange).end(role + delta("Let me look.") + halfCall),
   "not-streamed": (exchange) => json(exchange, 200, answer("hello world"))
 }
 
@@ -336,6 +362,7 @@ const statsOf = (run: string): Stats & { readonly sockets: Set<Socket> } => {
         written: 0,
         keys: [],
         secrets: [],
+        tokens: 0,
         sockets: new Set()
       })
     )
@@ -352,6 +379,11 @@ const serve: http.RequestListener = (request, response) => {
     const { sockets: _sockets, ...told } = stats
     response.writeHead(200, { "content-type": "application/json" })
     response.end(JSON.stringify(told))
+    return
+  }
+  if (url.pathname.endsWith("/token")) {
+    response.writeHead(200, { "content-type": "application/json" })
+    response.end(JSON.stringify({ access_token: `token-${++stats.tokens}`, expires_in: 3600 }))
     return
   }
   const attempt = ++stats.requests
@@ -380,7 +412,8 @@ const serve: http.RequestListener = (request, response) => {
   request.once("end", () => {
     const isStream = body.includes('"stream":true')
     const behave = rows[row] ?? replyOf(row) ?? ((exchange: Exchange) => failure(exchange, 404))
-    behave({ response, socket: request.socket, attempt, isStream, stats, run })
+    const { authorization } = request.headers
+    behave({ response, socket: request.socket, attempt, isStream, stats, run, authorization })
   })
 }
 

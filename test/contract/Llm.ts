@@ -25,6 +25,8 @@ export interface Able {
   readonly requestIds?: boolean | undefined
   /** How its provider says that it is busy: a row of `test/fixtures/errors.ts`. Default: `"error-503"`. */
   readonly busy?: string | undefined
+  /** How many keys it has: one that is refused is another's business. Default: `1`. */
+  readonly keys?: number | undefined
   /** It counts what comes from the provider's cache. Default: `true`. */
   readonly cache?: boolean | undefined
 }
@@ -117,7 +119,7 @@ export const llmContract = <E>(name: string, layer: Layer.Layer<Llm.Llm, E>, abl
     cache: true,
     ...able
   }
-  const { busy = "error-503", refusal = "words" } = able
+  const { busy = "error-503", keys = 1, refusal = "words" } = able
 
   testLayer(layer, { excludeTestServices: true, timeout: "30 seconds" })(`${name} as an Llm`, (it) => {
     for (const { ask, door } of doors) {
@@ -358,11 +360,11 @@ export const llmContract = <E>(name: string, layer: Layer.Layer<Llm.Llm, E>, abl
       })
     )
 
-    it.effect("says what is wrong with a key, once", () =>
+    it.effect("says what is wrong with a key, and shows each key once", () =>
       Effect.gen(function* () {
         const error = yield* failure(Llm.generateText(asking("error-401")))
         assert.deepInclude(error, { code: "Unauthorized", isRetryable: false })
-        assert.strictEqual(error.attempts.length, 1)
+        assert.strictEqual(error.attempts.length, keys)
       })
     )
   })

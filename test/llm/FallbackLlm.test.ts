@@ -132,6 +132,42 @@ describe("FallbackLlm", () => {
     })
   )
 
+  it.effect("tells who served, of alternatives that are several themselves both names", () =>
+    Effect.gen(function* () {
+      const busy = { ...failing(overloaded), name: "busy" }
+      const inner = FallbackLlm.layer([busy, named("second")])
+      const servedBy = Effect.fnUntraced(function* (layer: Layer.Layer<Llm.Llm>) {
+        const context = yield* Layer.build(layer)
+        const answer = yield* Effect.provide(Llm.generateText("hi"), context)
+        const events = yield* Effect.provide(Stream.runCollect(Llm.streamText("hi")), context)
+        const last = events.at(-1)
+        return [answer.servedBy, last?.type === "finish" ? last.servedBy : "no finish"]
+      })
+      assert.deepStrictEqual(yield* servedBy(FallbackLlm.layer([named("first")])), ["llm 1", "llm 1"])
+      assert.deepStrictEqual(yield* servedBy(inner), ["llm 2", "llm 2"])
+      const outer = FallbackLlm.layer([busy, { llm: inner, name: "inner" }])
+      assert.deepStrictEqual(yield* servedBy(outer), ["inner/llm 2", "inner/llm 2"])
+    })
+  )
+
+  it.effect("keeps what the last failure says of its usage and its request", () =>
+    Effect.gen(function* () {
+      const usage = { inputTokens: 3, outputTokens: 2 }
+      const last = new LlmError.LlmError({
+        provider: "b",
+        reason: new LlmError.InvalidRequest({ description }),
+        attempts: [attempt("b")],
+        requestId: "req_1",
+        usage,
+        cost: 0.5
+      })
+      const layer = FallbackLlm.layer([failing(overloaded), model(() => Effect.fail(last))])
+      const error = yield* Effect.flip(Effect.provide(Llm.generateText("hi"), layer))
+      assert.strictEqual(error.attempts.length, 2)
+      assert.deepStrictEqual([error.requestId, error.usage, error.cost], ["req_1", usage, 0.5])
+    })
+  )
+
   it.effect("moves a stream on before its first content, and never after it", () =>
     Effect.gen(function* () {
       const moved = FallbackLlm.layer([failing(overloaded), named("hello")])

@@ -1,7 +1,7 @@
 /** Streams that break after content, on a real socket: cut after every possible delta, ended early, stalled, refused. */
 import { Effect, Layer, Redacted, Stream } from "effect"
 import { UndiciHttpClient } from "holdfast/http"
-import { Llm, LlmError, OpenAiLlm, Spending } from "holdfast/llm"
+import { Llm, type LlmError, OpenAiLlm, Spending } from "holdfast/llm"
 import { Policy } from "holdfast/policy"
 import { createServer, type ServerResponse } from "node:http"
 import { once } from "node:events"

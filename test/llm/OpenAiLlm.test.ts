@@ -1,9 +1,8 @@
 import { assert, describe, it } from "@effect/vitest"
-import { Duration, Effect, Layer, Redacted, Stream } from "effect"
+import { ConfigProvider, Effect, Layer, Redacted, Stream } from "effect"
 import { HttpClient, HttpClientResponse } from "effect/http"
-import { Llm, type LlmError, OpenAiLlm } from "holdfast/llm"
-import { Policy, type Retryable } from "holdfast/policy"
-import { inspect } from "node:util"
+import { Llm, OpenAiLlm, TokenAuth } from "holdfast/llm"
+import { Policy } from "holdfast/policy"
 
 const secret = "sk-very-secret-key"
 
@@ -41,15 +40,6 @@ const good = JSON.stringify({
     completion_tokens_details: { reasoning_tokens: 2 }
   }
 })
-
-const reasonOf = (status: number, body: string, headers?: Record<string, string>) =>
-  Llm.generateText("hi").pipe(
-    Effect.flip,
-    Effect.provide(answering(status, body, headers).layer),
-    Effect.map(({ reason }) => reason)
-  )
-
-const error = (fields: object): string => JSON.stringify({ error: fields })
 
 describe("OpenAiLlm", () => {
   it.effect("sends what the protocol says and reads the answer", () =>
@@ -127,61 +117,6 @@ describe("OpenAiLlm", () => {
     })
   )
 
-  // (status, body) → (reason, retryable, phase): the error tables of OpenAI and of compatible servers.
-  const table: ReadonlyArray<readonly [number, string, LlmError.Reason["_tag"], boolean, Retryable.Phase]> = [
-    [400, error({ message: "bad", type: "invalid_request_error" }), "InvalidRequest", false, "rejected"],
-    [400, error({ message: "x", code: "context_length_exceeded" }), "ContextLengthExceeded", false, "rejected"],
-    [400, error({ message: "This model's maximum context length is 8" }), "ContextLengthExceeded", false, "rejected"],
-    [400, error({ message: "x", code: "content_filter" }), "ContentFiltered", false, "rejected"],
-    [401, error({ message: "x", code: "invalid_api_key" }), "Unauthorized", false, "rejected"],
-    [402, error({ message: "Insufficient Balance" }), "QuotaExhausted", false, "rejected"],
-    [403, "forbidden", "Unauthorized", false, "rejected"],
-    [404, error({ message: "x", code: "model_not_found" }), "InvalidRequest", false, "rejected"],
-    [409, error({ message: "x" }), "ServerError", true, "rejected"],
-    [422, error({ message: "x", code: 422 }), "InvalidRequest", false, "rejected"],
-    [429, error({ message: "x", type: "rate_limit_exceeded" }), "RateLimited", true, "rejected"],
-    [429, error({ message: "x", type: "insufficient_quota" }), "QuotaExhausted", false, "rejected"],
-    [
-      429,
-      error({ message: "x", code: "credit_balance_exhausted", type: "insufficient_quota" }),
-      "QuotaExhausted",
-      false,
-      "rejected"
-    ],
-    [500, error({ message: "x" }), "ServerError", true, "maybeSent"],
-    [503, error({ message: "x" }), "ServerError", true, "rejected"],
-    [502, "<html>Bad Gateway</html>", "ServerError", true, "maybeSent"],
-    [503, error({ message: "x", code: "slow_down" }), "Overloaded", true, "rejected"],
-    [504, "", "ServerError", true, "maybeSent"],
-    [520, "", "Overloaded", true, "rejected"],
-    [529, error({ message: "x", type: "overloaded_error" }), "Overloaded", true, "rejected"]
-  ]
-
-  it.effect.each(table)("reads %i %s as %s", ([status, body, tag, isRetryable, phase]) =>
-    Effect.gen(function* () {
-      const reason = yield* reasonOf(status, body)
-      assert.deepStrictEqual([reason._tag, reason.isRetryable, reason.phase], [tag, isRetryable, phase])
-    })
-  )
-
-  it.effect("reads the waits that a server asks for", () =>
-    Effect.gen(function* () {
-      const reason = yield* reasonOf(429, error({ message: "x" }), { "retry-after": "7" })
-      assert.isTrue(reason._tag === "RateLimited" && Duration.toMillis(reason.retryAfter ?? 0) === 7_000)
-      const stopped = yield* reasonOf(500, error({ message: "x" }), { "x-should-retry": "false" })
-      assert.deepInclude(stopped, { _tag: "ServerError", isRetryable: false })
-    })
-  )
-
-  it.effect("takes a model without resources for an overloaded provider", () =>
-    Effect.gen(function* () {
-      const body = JSON.stringify({
-        choices: [{ message: { content: "" }, finish_reason: "insufficient_system_resource" }]
-      })
-      assert.strictEqual((yield* reasonOf(200, body))._tag, "Overloaded")
-    })
-  )
-
   it.effect("says when the base URL is none", () =>
     Effect.gen(function* () {
       const { layer } = answering(200, good, {}, { baseUrl: "nonsense" })
@@ -191,23 +126,82 @@ describe("OpenAiLlm", () => {
     })
   )
 
-  it.effect("keeps the key out of everything that can be printed", () =>
+  it.effect("sends a token of its source in the place of a key, by the word that is wanted", () =>
     Effect.gen(function* () {
-      const echo = error({ message: `Incorrect API key provided: ${secret}` })
-      const failure = yield* Effect.flip(Effect.provide(Llm.generateText("hi"), answering(401, echo).layer))
-      const html = yield* Effect.flip(Effect.provide(Llm.generateText("hi"), answering(200, `<p>${secret}`).layer))
-      for (const one of [failure, html]) {
-        const printed = [
-          one.message,
-          one.stack,
-          String(one),
-          JSON.stringify(one),
-          inspect(one, { depth: 9, showHidden: true })
-        ]
-        assert.notInclude(printed.join("\n"), secret)
-      }
-      assert.include(failure.message, "<redacted>")
-      assert.isTrue(html.reason._tag === "InvalidResponse" && html.reason.excerpt === "<p><redacted>")
+      const fetch = Effect.succeed({ value: Redacted.make("a-token") })
+      const auth = yield* TokenAuth.make({ name: "the tokens", fetch })
+      const { layer, sent } = answering(200, good, {}, { apiKey: undefined, auth, scheme: "Api-Key" })
+      yield* Effect.provide(Llm.generateText("hi"), layer)
+      assert.strictEqual(sent[0]?.headers.authorization, "Api-Key a-token")
     })
   )
+
+  it.effect("sends no authorization where there is none", () =>
+    Effect.gen(function* () {
+      const { layer, sent } = answering(200, good, {}, { apiKey: undefined })
+      yield* Effect.provide(Llm.generateText("hi"), layer)
+      assert.notProperty(sent[0]?.headers, "authorization")
+    })
+  )
+
+  describe("layerConfig", () => {
+    const own = { model: "the-model" }
+    /** Where a layer sends its calls in this environment, and with what. */
+    const sentIn = (env: Readonly<Record<string, string>>, options: OpenAiLlm.Options = own) => {
+      const sent: Array<readonly [string, string | undefined]> = []
+      const client = HttpClient.make((request) => {
+        sent.push([request.url, request.headers.authorization])
+        return Effect.succeed(HttpClientResponse.fromWeb(request, new Response(good)))
+      })
+      return Effect.provide(Llm.generateText("hi"), OpenAiLlm.layerConfig(options)).pipe(
+        Effect.provideService(HttpClient.HttpClient, client),
+        Effect.provideService(ConfigProvider.ConfigProvider, ConfigProvider.fromEnv({ env })),
+        Effect.as(sent)
+      )
+    }
+    const openai = "https://api.openai.com/v1"
+
+    it.effect("reads the key and the address", () =>
+      Effect.gen(function* () {
+        const key = { OPENAI_API_KEY: "sk-env" }
+        const url = { OPENAI_BASE_URL: "http://local.test/v1" }
+        assert.deepStrictEqual(yield* sentIn(key), [[`${openai}/chat/completions`, "Bearer sk-env"]])
+        assert.deepStrictEqual(yield* sentIn({ ...key, ...url }), [
+          ["http://local.test/v1/chat/completions", "Bearer sk-env"]
+        ])
+        // A server of one's own may want no key; a variable that is set to nothing is not set.
+        assert.deepStrictEqual(yield* sentIn({ ...url, OPENAI_API_KEY: "" }), [
+          ["http://local.test/v1/chat/completions", undefined]
+        ])
+      })
+    )
+
+    it.effect("lets the options win, and keeps the variable's key from another server", () =>
+      Effect.gen(function* () {
+        const env = { OPENAI_API_KEY: "sk-env", OPENAI_BASE_URL: "http://local.test/v1" }
+        const apiKey = Redacted.make("sk-own")
+        const elsewhere = { ...own, baseUrl: "https://other.test/v1" }
+        assert.deepStrictEqual(yield* sentIn(env, { ...own, apiKey }), [
+          ["http://local.test/v1/chat/completions", "Bearer sk-own"]
+        ])
+        assert.deepStrictEqual(yield* sentIn(env, { ...own, baseUrl: openai }), [
+          [`${openai}/chat/completions`, "Bearer sk-env"]
+        ])
+        assert.deepStrictEqual(yield* sentIn(env, elsewhere), [["https://other.test/v1/chat/completions", undefined]])
+        assert.deepStrictEqual(yield* sentIn(env, { ...elsewhere, apiKey }), [
+          ["https://other.test/v1/chat/completions", "Bearer sk-own"]
+        ])
+      })
+    )
+
+    it.effect("names the key that is missing", () =>
+      Effect.gen(function* () {
+        for (const env of [{}, { OPENAI_API_KEY: "  " }, { OPENAI_BASE_URL: `${openai}/` }]) {
+          const error = yield* Effect.flip(sentIn(env))
+          assert.strictEqual(error._tag, "ConfigError")
+          assert.include(error.message, "set OPENAI_API_KEY")
+        }
+      })
+    )
+  })
 })

@@ -68,7 +68,16 @@ export const decode = (body: string, request: Request, redact: Redact): Decoded 
   if (raw === undefined) return new InvalidResponse({ description: "the body is not JSON", excerpt: redact(body) })
   const reader = new ResponseReader(request, redact)
   reader.read(raw, undefined)
-  const { failure, finishReason = "other", model, native, partial, reasoning, toolCalls, usage = Usage.empty } = reader
+  const {
+    counted = Usage.empty,
+    failure,
+    finishReason = "other",
+    model,
+    native,
+    partial,
+    reasoning,
+    toolCalls
+  } = reader
   if (failure !== undefined) return failure
   if (!reader.hasCandidate) {
     return new InvalidResponse({ description: "the answer has no candidates", excerpt: redact(body) })
@@ -79,7 +88,7 @@ export const decode = (body: string, request: Request, redact: Redact): Decoded 
     toolCalls,
     native,
     finishReason,
-    usage: { ...usage, isEstimate: undefined },
+    usage: counted,
     model,
     raw
   }
@@ -97,7 +106,8 @@ const callsIn = ({ messages }: Request): number =>
 /** Reads the responses of one answer, and remembers what its end will be told. */
 export class ResponseReader implements StreamDecoder {
   private finish: string | undefined = undefined
-  private counted: Usage.Usage | undefined = undefined
+  /** What the last event counted, for all of the answer until there. */
+  counted: Usage.Usage | undefined = undefined
   /** The answer is complete and counted: nothing follows that matters. */
   isDone = false
   hasCandidate = false
@@ -135,7 +145,7 @@ export class ResponseReader implements StreamDecoder {
     return reason === "stop" && this.toolCalls.length > 0 ? "toolCalls" : reason
   }
 
-  /** Counted up to the last event: until the end it is not all. */
+  /** Until the end it is not all. */
   get usage(): Usage.Usage | undefined {
     return this.counted === undefined || this.isFinished ? this.counted : { ...this.counted, isEstimate: true }
   }
@@ -183,7 +193,8 @@ export class ResponseReader implements StreamDecoder {
     const candidate = records(response.candidates).find(({ index }) => index === undefined || index === 0)
     if (candidate === undefined) {
       const blocked = text(record(promptFeedback)?.blockReason)
-      if (blocked !== undefined) this.failure = new ContentFiltered({ description: `the prompt is blocked: ${blocked}` })
+      if (blocked !== undefined)
+        this.failure = new ContentFiltered({ description: `the prompt is blocked: ${blocked}` })
       return
     }
     this.hasCandidate = true

@@ -15,7 +15,7 @@ export const format = "gemini"
 const nameOf = (model: string): string => model.replace(/^models\//, "")
 
 /** The path of a call, e.g. `"/models/gemini-3-flash:generateContent"`. */
-export const pathOf = (model: string, stream: boolean): string => {
+export const endpointOf = (model: string, stream: boolean): string => {
   const [, folder = "models", name = ""] = /^(?:(models|tunedModels)\/)?(.*)$/s.exec(model) ?? []
   return `/${folder}/${encodeURIComponent(name)}:${stream ? "streamGenerateContent?alt=sse" : "generateContent"}`
 }

@@ -5,10 +5,8 @@
  * new token is the same call again.
  */
 import * as ByteSize from "effect/ByteSize"
-import * as Context from "effect/Context"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
-import { RequestInit } from "effect/http/FetchHttpClient"
 import * as HttpBody from "effect/http/HttpBody"
 import type * as HttpClient from "effect/http/HttpClient"
 import type { HttpClientError } from "effect/http/HttpClientError"
@@ -21,9 +19,10 @@ import * as RetryAfter from "../../http/RetryAfter.ts"
 import { InvalidRequest, InvalidResponse, type Reason, Unauthorized, Unreachable } from "../LlmError.ts"
 import type { EvolutionOptions, Token } from "../TokenAuth.ts"
 import { reasonOfHttpError } from "./httpReason.ts"
-import { count, parsed, record, text } from "./json.ts"
+import { parsed, record, text } from "./json.ts"
 import { oneLine } from "./oneLine.ts"
 import { reasonOfStatus } from "./statusReason.ts"
+import { unredirected } from "./unredirected.ts"
 
 export interface Endpoint {
   readonly url: string
@@ -67,19 +66,14 @@ const requestOf = ({ keyId, secret, url }: Endpoint): HttpClientRequest.HttpClie
     body: HttpBody.raw(JSON.stringify({ keyId, secret: Redacted.value(secret) }), { contentType: "application/json" })
   })
 
-/** `fetch` repeats a body, and the secret in it, at whatever address a redirect names. Other clients follow none. */
-const unredirected = <A, E, R>(self: Effect.Effect<A, E, R>): Effect.Effect<A, E, R> =>
-  Effect.updateContext(self, (context: Context.Context<R>) =>
-    Context.add(context, RequestInit, { ...Context.getOrUndefined(context, RequestInit), redirect: "manual" })
-  )
-
 /** Never with the beginning of what came: a token under another name would be in it. */
 const tokenOf = (body: string, { name }: Endpoint): Effect.Effect<Token, Reason> => {
   const fields = record(parsed(body))
   const value = text(fields?.access_token) ?? ""
   if (value === "") return Effect.fail(new InvalidResponse({ description: `${name} answers without an access_token` }))
-  const seconds = count(fields?.expires_in)
-  const expiresIn = seconds !== undefined && seconds > 0 ? Duration.seconds(seconds) : undefined
+  // Some servers write it as a text; where none is told, or none that makes sense, the token's default life stands.
+  const seconds = Number(fields?.expires_in)
+  const expiresIn = seconds > 0 && seconds < Infinity ? Duration.seconds(seconds) : undefined
   return Effect.succeed({ value: Redacted.make(value), expiresIn })
 }
 

@@ -41,9 +41,7 @@ export const reasonOf = (error: unknown): unknown => (error instanceof LlmError 
 export const nameOf = (name: string | undefined, index: number): string => name ?? `llm ${index + 1}`
 
 /** Builds a member's service, which lives as long as the scope. */
-export const build = <E, R>(
-  llm: Layer.Layer<Llm, E, R>
-): Effect.Effect<Llm["Service"], E, R | Scope.Scope> =>
+export const build = <E, R>(llm: Layer.Layer<Llm, E, R>): Effect.Effect<Llm["Service"], E, R | Scope.Scope> =>
   Effect.map(Layer.build(llm), (context) => Context.get(context, Llm))
 
 /** One call on its way: who was asked, and what they said. */
@@ -106,16 +104,13 @@ const graceMillis = 50
 /** The service over members that a fallback chooses from. */
 export const make = <M extends Member>(fallback: Fallback.Fallback<M>, settings: Settings): Llm["Service"] => {
   const totalMillis = Duration.toMillis(settings.total ?? Duration.infinity)
-  const exceeded = (): DeadlineExceeded =>
-    new DeadlineExceeded({ key: settings.key, totalMillis, phase: "maybeSent" })
+  const exceeded = (): DeadlineExceeded => new DeadlineExceeded({ key: settings.key, totalMillis, phase: "maybeSent" })
   const over = Effect.andThen(
     Effect.sleep(totalMillis + graceMillis),
     Effect.suspend(() => Effect.fail(exceeded()))
   )
   /** Gives a call its story and the deadline that the members read: this one, or an earlier one around. */
-  const begin = <A, E, R>(
-    call: (told: Told, deadlineAt: number) => Effect.Effect<A, E, R>
-  ): Effect.Effect<A, E, R> =>
+  const begin = <A, E, R>(call: (told: Told, deadlineAt: number) => Effect.Effect<A, E, R>): Effect.Effect<A, E, R> =>
     Effect.withFiber((fiber) => {
       const clock = fiber.getRef(Clock.Clock)
       const own = clock.currentTimeMillisUnsafe() + totalMillis
@@ -131,7 +126,9 @@ export const make = <M extends Member>(fallback: Fallback.Fallback<M>, settings:
   const streamText = (request: Request): Stream.Stream<StreamEvent, LlmError> =>
     Stream.unwrap(
       begin((told, deadlineAt) => {
-        const asked = fallback.useStream((member) => Stream.tapError(told.asks(member).streamText(request), told.failed))
+        const asked = fallback.useStream((member) =>
+          Stream.tapError(told.asks(member).streamText(request), told.failed)
+        )
         const inTime = Stream.provideService(asked, Deadline.Current, deadlineAt)
         const bounded = totalMillis === Infinity ? inTime : Stream.interruptWhen(inTime, over)
         return Effect.succeed(Stream.mapError(Stream.map(bounded, told.event), told.error))

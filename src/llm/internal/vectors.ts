@@ -56,7 +56,8 @@ export const placed = (items: ReadonlyArray<Item>, inputs: number): ReadonlyArra
   const vectors: Array<Vector | undefined> = Array.from({ length: inputs })
   let length: number | undefined
   for (const [position, { index = position, value }] of items.entries()) {
-    if (!Number.isInteger(index) || index < 0 || index >= inputs) return invalid(`a vector for input ${index} of ${inputs}`)
+    if (!Number.isInteger(index) || index < 0 || index >= inputs)
+      return invalid(`a vector for input ${index} of ${inputs}`)
     if (vectors[index] !== undefined) return invalid(`two vectors for input ${index}`)
     const vector = vectorOf(value)
     if (vector === undefined) return invalid(`no list of numbers for input ${index}`)
