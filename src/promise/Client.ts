@@ -8,6 +8,8 @@ import * as Effect from "effect/Effect"
 import type * as Layer from "effect/Layer"
 import * as ManagedRuntime from "effect/ManagedRuntime"
 import * as Stream from "effect/Stream"
+import { Embedder, type Embeddings, type Vector } from "../llm/Embedder.ts"
+import type { EmbedderError } from "../llm/EmbedderError.ts"
 import { Llm, type Request, type StreamEvent, type Answer } from "../llm/Llm.ts"
 import type { LlmError } from "../llm/LlmError.ts"
 import type { Message } from "../llm/Message.ts"
@@ -15,11 +17,26 @@ import * as Policy from "../policy/Policy.ts"
 import { Draining } from "../policy/PolicyError.ts"
 import type { Language, Sandbox } from "../sandbox/Sandbox.ts"
 import { Calls, iterate, run } from "./Bridge.ts"
+import { checkEmbedder, embedderLayer, type EmbedOptions, noEmbedder } from "./Embeddings.ts"
 import { checkHttp, type Http, make as makeHttp, type Wire } from "./Http.ts"
 import { derive } from "./internal/derive.ts"
-import { httpLayer, llmLayer, logged, noLlm, sandboxLayer } from "./internal/layers.ts"
+import { httpLayer, logged, noLlm, sandboxLayer } from "./internal/layers.ts"
+import { llmLayer } from "./internal/models.ts"
 import { checkLogger, closed as closedWith, ofLlm, ofSandbox, toLayer } from "./Logger.ts"
-import { type CallDefaults, type CallOptions, checkLlm, type ClientOptions, toPolicy, toSettings } from "./Options.ts"
+import { checkLlm } from "./Model.ts"
+import {
+  generateObject,
+  type ObjectAnswer,
+  type ObjectOptions,
+  type ObjectSource,
+  runTools,
+  streamTools,
+  type Tool,
+  type ToolAnswer,
+  type ToolEvent,
+  type ToolOptions
+} from "./Objects.ts"
+import { type CallDefaults, type CallOptions, type ClientOptions, toPolicy, toSettings } from "./Options.ts"
 import {
   type Execution,
   make as makeSession,
@@ -61,6 +78,34 @@ export interface Client extends AsyncDisposable {
   readonly generateText: (input: Input, options?: GenerateOptions) => Promise<Answer>
   /** Asks the model; nothing is sent before the first `next`. Leaving the loop closes the connection. */
   readonly streamText: (input: Input, options?: GenerateOptions) => AsyncIterableIterator<StreamEvent> & AsyncDisposable
+  /**
+   * Asks the model for an object that fits a schema, and again with what is wrong when it does not. Rejects with
+   * `ObjectMismatch` when no answer fits. `timeout` holds for all answers together.
+   */
+  readonly generateObject: <A>(
+    schema: ObjectSource<A>,
+    input: Input,
+    options?: GenerateOptions & ObjectOptions
+  ) => Promise<ObjectAnswer<A>>
+  /**
+   * Asks the model, runs the tools that it asks for, and goes on until it answers without. Rejects with `RoundsExceeded`
+   * when it does not come to an end. `timeout` holds for all answers and tools together.
+   */
+  readonly runTools: <Tools extends ReadonlyArray<unknown>>(
+    tools: { readonly [At in keyof Tools]: Tool<Tools[At]> },
+    input: Input,
+    options?: GenerateOptions & ToolOptions
+  ) => Promise<ToolAnswer>
+  /** The same, with the events of all answers and tools as they come; `timeout` holds for each answer. */
+  readonly streamTools: <Tools extends ReadonlyArray<unknown>>(
+    tools: { readonly [At in keyof Tools]: Tool<Tools[At]> },
+    input: Input,
+    options?: GenerateOptions & ToolOptions
+  ) => AsyncIterableIterator<ToolEvent> & AsyncDisposable
+  /** The vector of one text. */
+  readonly embed: (input: string, options?: EmbedOptions) => Promise<Vector>
+  /** The vectors of many texts, in their order. A failure is an `EmbedderError`, which keeps those that are finished. */
+  readonly embedMany: (inputs: ReadonlyArray<string>, options?: EmbedOptions) => Promise<Embeddings>
   /** Makes a sandbox session that keeps its variables until it is closed. */
   readonly createSession: (options?: SessionOptions & CallOptions) => Promise<Session>
   /** Runs code in a session of its own. Rejects with `ExecutionFailed` or `ExecutionTimeout` when the program does. */
@@ -82,8 +127,10 @@ export interface Client extends AsyncDisposable {
 /** A client with defaults of its own. Closing is left to the client that it came from. */
 export type Derived = Omit<Client, "close" | typeof Symbol.asyncDispose>
 
-const toRequest = (input: Input, options: GenerateOptions | undefined): Request => {
-  const { priority: _priority, signal: _signal, tenant: _tenant, timeout: _timeout, ...rest } = options ?? {}
+const toRequest = (input: Input, options: (GenerateOptions & ObjectOptions & ToolOptions) | undefined): Request => {
+  const { priority: _priority, signal: _signal, tenant: _tenant, timeout: _timeout, ...mine } = options ?? {}
+  const { concurrency: _c, description: _d, maxAnswers: _a, maxResultBytes: _b, maxRounds: _r, ...more } = mine
+  const { name: _name, onToolError: _onToolError, strict: _strict, ...rest } = more
   if (typeof input === "string") return { ...rest, messages: [{ role: "user", content: input }] }
   if ("messages" in input) return { ...input, ...rest, headers: { ...input.headers, ...rest.headers } }
   return { ...rest, messages: input }
@@ -119,6 +166,7 @@ class HoldfastClient implements Client {
   readonly http: Http
   private readonly calls = new Calls()
   private readonly llm: ManagedRuntime.ManagedRuntime<Llm, LlmError | TypeError>
+  private readonly embedder: ManagedRuntime.ManagedRuntime<Embedder, EmbedderError | TypeError>
   private readonly sandbox: ManagedRuntime.ManagedRuntime<Sandbox, never>
   private readonly wire: ManagedRuntime.ManagedRuntime<Wire, never>
   private readonly logger: Layer.Layer<never> | undefined
@@ -132,6 +180,14 @@ class HoldfastClient implements Client {
     const llm = options.llm === undefined ? noLlm : llmLayer(checkLlm(options.llm), policy)
     const sandbox = sandboxLayer(options.sandbox ?? { provider: "local" })
     this.llm = ManagedRuntime.make(logged(llm, logger, ofLlm))
+    const { embedder } = options
+    this.embedder = ManagedRuntime.make(
+      logged(
+        embedder === undefined ? noEmbedder : embedderLayer(checkEmbedder(embedder), policy),
+        logger,
+        (layer) => layer
+      )
+    )
     const wire = httpLayer(checkHttp(options.http ?? {}), policy)
     this.sandbox = ManagedRuntime.make(logged(sandbox, logger, ofSandbox))
     this.wire = ManagedRuntime.make(logged(wire, logger, (layer) => layer))
@@ -141,21 +197,57 @@ class HoldfastClient implements Client {
 
   generateText: Client["generateText"] = async (input, options) => {
     const request = toRequest(input, options)
-    const settings = toSettings(options)
-    const asked = Effect.flatMap(Llm, (llm) => llm.generateText(request))
-    const effect = settings === undefined ? asked : Effect.provideService(asked, Policy.Override, settings)
-    return run(effect, this.llm, this.calls, options?.signal)
+    return this.ask(
+      Effect.flatMap(Llm, (llm) => llm.generateText(request)),
+      options
+    )
+  }
+
+  generateObject: Client["generateObject"] = async (schema, input, options = {}) => {
+    // Its time is kept by the whole of it.
+    const { timeout: _, ...settings } = options
+    return this.ask(generateObject(schema, toRequest(input, options), options), settings)
+  }
+
+  runTools: Client["runTools"] = async (tools, input, options = {}) => {
+    const { timeout: _, ...settings } = options
+    return this.ask(runTools(tools, toRequest(input, options), options), settings)
   }
 
   streamText: Client["streamText"] = (input, options) => {
     const request = toRequest(input, options)
-    const stream = Stream.unwrap(Effect.map(Llm, (llm) => llm.streamText(request)))
+    return this.read(Stream.unwrap(Effect.map(Llm, (llm) => llm.streamText(request))), options)
+  }
+
+  streamTools: Client["streamTools"] = (tools, input, options = {}) =>
+    this.read(streamTools(tools, toRequest(input, options), options), options)
+
+  private ask<A, E>(asked: Effect.Effect<A, E, Llm>, options: GenerateOptions | undefined): Promise<A> {
+    const settings = toSettings(options)
+    const effect = settings === undefined ? asked : Effect.provideService(asked, Policy.Override, settings)
+    return run(effect, this.llm, this.calls, options?.signal)
+  }
+
+  private read<A, E>(stream: Stream.Stream<A, E, Llm>, options: GenerateOptions | undefined) {
     const isSet = [options?.timeout, options?.priority, options?.tenant].some((value) => value !== undefined)
     // A wrong setting rejects the first `next`, as it rejects every other method.
     const timed = isSet
       ? Stream.suspend(() => Stream.provideService(stream, Policy.Override, toSettings(options)))
       : stream
     return iterate(timed, this.llm, this.calls, options?.signal)
+  }
+
+  embed: Client["embed"] = async (input, options) => {
+    const { vectors } = await this.embedMany([input], options)
+    return vectors[0] ?? []
+  }
+
+  embedMany: Client["embedMany"] = async (inputs, options = {}) => {
+    const { priority: _priority, signal, tenant: _tenant, timeout: _timeout, ...rest } = options
+    const settings = toSettings(options)
+    const asked = Effect.flatMap(Embedder, (embedder) => embedder.embed({ ...rest, inputs }))
+    const effect = settings === undefined ? asked : Effect.provideService(asked, Policy.Override, settings)
+    return run(effect, this.embedder, this.calls, signal)
   }
 
   createSession: Client["createSession"] = (options = {}) => makeSession(this.sandbox, this.calls, options)
@@ -183,7 +275,7 @@ class HoldfastClient implements Client {
       calls.interruptAll()
       // Closing the runtimes waits for what was interrupted and gives sockets and sandboxes back.
       await Promise.allSettled(Array.from(calls.resources, (close) => close()))
-      await Promise.all([this.llm.dispose(), this.sandbox.dispose(), this.wire.dispose()])
+      await Promise.all([this.llm, this.embedder, this.sandbox, this.wire].map((runtime) => runtime.dispose()))
       const report = { finished: Math.max(0, before - interrupted), interrupted }
       if (this.logger !== undefined) await Effect.runPromise(Effect.provide(closedWith(report), this.logger))
       return report

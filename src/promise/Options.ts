@@ -3,25 +3,13 @@ import type { Duration } from "effect/Duration"
 import type { Priority } from "../policy/Concurrency.ts"
 import * as Policy from "../policy/Policy.ts"
 import type * as Timeout from "../policy/Timeout.ts"
+import type { EmbedderOptions } from "./Embeddings.ts"
 import type { HttpOptions } from "./Http.ts"
 import { type LimitOptions, toLimits } from "./Limits.ts"
 import type { Logger } from "./Logger.ts"
+import type { LlmOptions } from "./Model.ts"
 import { type RetryOptions, toRetry } from "./Retry.ts"
 import { atLeast, durations, onlyKnown, type Time, toDuration } from "./Time.ts"
-
-/** Which model answers. */
-export interface LlmOptions {
-  /** `"openai"`: any OpenAI-compatible endpoint. `"deepseek"`: the same, with DeepSeek's address as the default. */
-  readonly provider: "openai" | "deepseek"
-  /** Default: the variable `OPENAI_API_KEY` or `DEEPSEEK_API_KEY`; with a `baseUrl` of your own, none. */
-  readonly apiKey?: string | undefined
-  /** The API's path without `/chat/completions`. Default: the provider's own. */
-  readonly baseUrl?: string | undefined
-  /** Asked when a call names no model. */
-  readonly model: string
-  /** Extra headers of each request. */
-  readonly headers?: Readonly<Record<string, string>> | undefined
-}
 
 /** Which sandbox runs code. */
 export interface SandboxOptions {
@@ -43,6 +31,8 @@ export interface TimeoutOptions {
 export interface ClientOptions extends LimitOptions {
   /** Default: none, and a call to a model rejects with what to set. */
   readonly llm?: LlmOptions | undefined
+  /** Default: none, and `embed` rejects with what to set. */
+  readonly embedder?: EmbedderOptions | undefined
   /** Default: `{ provider: "local" }`, which costs nothing until the first session. */
   readonly sandbox?: SandboxOptions | undefined
   /** What `client.http` is told. Default: no base URL, and connections of its own from the first call on. */
@@ -82,23 +72,6 @@ const timeouts = ["connect", "attempt", "firstContent", "idleContent", "total"]
 const toTimeout = (options: TimeoutOptions): Timeout.Options => {
   onlyKnown(options, timeouts, "timeout")
   return durations({ ...options }, timeouts, "timeout")
-}
-
-const isHttpUrl = (text: string): boolean => URL.canParse(text) && /^https?:$/.test(new URL(text).protocol)
-
-/** What the types promise, checked for programs without types. Throws a `TypeError` that names what is wrong. */
-export const checkLlm = (options: LlmOptions): LlmOptions => {
-  const { baseUrl, model, provider } = options
-  if (provider !== "openai" && provider !== "deepseek") {
-    throw new TypeError(`llm.provider: ${JSON.stringify(provider)} is not known; choose "openai" or "deepseek"`)
-  }
-  if (typeof model !== "string" || model === "") throw new TypeError("llm.model: give the name of a model")
-  if (baseUrl !== undefined && !isHttpUrl(baseUrl)) {
-    throw new TypeError(
-      `llm.baseUrl: ${JSON.stringify(baseUrl)} is not an http(s) URL; give one like "http://127.0.0.1:4010/v1"`
-    )
-  }
-  return options
 }
 
 /** The policy that these options describe. Throws a `TypeError` that names the option that is wrong. */

@@ -9,6 +9,7 @@ export {
   type Settled,
   type Derived
 } from "./Client.ts"
+export type { EmbedderOptions, EmbedOptions } from "./Embeddings.ts"
 export * from "./Errors.ts"
 export {
   type Http,
@@ -25,7 +26,31 @@ export {
 } from "./Http.ts"
 export type { CircuitOptions, HedgeOptions, LimitOptions, RateLimitOptions } from "./Limits.ts"
 export type { Logger, LogFields, PlainLogger } from "./Logger.ts"
-export type { CallDefaults, CallOptions, ClientOptions, LlmOptions, SandboxOptions, TimeoutOptions } from "./Options.ts"
+export type {
+  AnthropicOptions,
+  DeepSeekOptions,
+  EvolutionOptions,
+  FallbackMember,
+  FallbackOptions,
+  GeminiOptions,
+  LlmOptions,
+  OpenAiOptions,
+  PoolMember,
+  PoolOptions,
+  SingleOptions
+} from "./Model.ts"
+export {
+  type ObjectAnswer,
+  type ObjectOptions,
+  type ObjectSource,
+  tool,
+  type Tool,
+  type ToolAnswer,
+  type ToolCallContext,
+  type ToolEvent,
+  type ToolOptions
+} from "./Objects.ts"
+export type { CallDefaults, CallOptions, ClientOptions, SandboxOptions, TimeoutOptions } from "./Options.ts"
 export type { Classified, RetryEvent, RetryOptions } from "./Retry.ts"
 export type { Execution, ExecutionEvent, RunOptions, Session, SessionOptions } from "./Session.ts"
 export { type ClosedBySignal, closeOnSignals, type SignalOptions } from "./Shutdown.ts"

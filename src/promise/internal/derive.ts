@@ -21,6 +21,11 @@ export const derive = (client: Derived, defaults: CallDefaults): Derived => {
   return {
     generateText: (input, options) => client.generateText(input, overBoth(defaults, options)),
     streamText: (input, options) => client.streamText(input, overBoth(defaults, options)),
+    generateObject: (schema, input, options) => client.generateObject(schema, input, overBoth(defaults, options)),
+    runTools: (tools, input, options) => client.runTools(tools, input, overBoth(defaults, options)),
+    streamTools: (tools, input, options) => client.streamTools(tools, input, overBoth(defaults, options)),
+    embed: (input, options) => client.embed(input, over({ priority, signal, tenant, timeout }, options)),
+    embedMany: (inputs, options) => client.embedMany(inputs, over({ priority, signal, tenant, timeout }, options)),
     createSession: (options) => client.createSession(over({ signal, timeout }, options)),
     executeCode: (code, language, options) => client.executeCode(code, language, over({ signal, timeout }, options)),
     http: client.http.with({ priority, signal, tenant, timeout }),
