@@ -55,13 +55,15 @@ const examine = Effect.fnUntraced(function* (floors: Floors, about: About, input
   if (!isWell) return yield* new Ended({ exitCode: 1 })
 })
 
-/** The variables that may hold a key, by name alone. */
+/** The variables that may hold a key, by name alone: a line for each that is set, and one for the others. */
 const keys = (input: Input): Effect.Effect<ReadonlyArray<Check>> =>
   Endpoint.variables(input).pipe(
-    Effect.map((variables) =>
-      variables.map(([name, isSet]) => check(name, isSet ? "ok" : "missing", isSet ? "set" : "not set"))
-    ),
-    Effect.catch(({ message }) => Effect.succeed([check("key", "failed", message)]))
+    Effect.map((variables) => {
+      const unset = variables.filter(([, isSet]) => !isSet).map(([name]) => name)
+      const set = variables.filter(([, isSet]) => isSet).map(([name]) => check(name, "ok", "set"))
+      return unset.length === 0 ? set : [...set, check("keys", "missing", `not set: ${unset.join(", ")}`)]
+    }),
+    Effect.catch(({ message }) => Effect.succeed([check("keys", "failed", message)]))
   )
 
 const model = (floors: Floors, input: Input): Effect.Effect<ReadonlyArray<Check>> =>

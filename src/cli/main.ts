@@ -19,7 +19,6 @@ import * as Runtime from "effect/Runtime"
 import * as Schema from "effect/Schema"
 import { readFileSync } from "node:fs"
 import * as UndiciHttpClient from "../http/UndiciHttpClient.ts"
-import * as OpenAiLlm from "../llm/OpenAiLlm.ts"
 import * as Policy from "../policy/Policy.ts"
 import { processHost } from "../policy/internal/signals.ts"
 import * as Shutdown from "../policy/Shutdown.ts"
@@ -28,14 +27,14 @@ import { ask } from "./ask.ts"
 import { doctor } from "./doctor.ts"
 import { Ended } from "./internal/ending.ts"
 import type { Floors } from "./internal/floors.ts"
+import { llmLayer } from "./internal/models.ts"
 import { plain } from "./internal/plain.ts"
 import { run } from "./run.ts"
 import { solve } from "./solve.ts"
 
 const floors: Floors = {
   http: UndiciHttpClient.layer(),
-  llm: (endpoint, policy) =>
-    Layer.provide(OpenAiLlm.layer({ ...endpoint, policy: Policy.make(policy) }), UndiciHttpClient.layer()),
+  llm: (endpoint, policy) => Layer.provide(llmLayer(endpoint, Policy.make(policy)), UndiciHttpClient.layer()),
   sandbox: (sessions) => LocalSandbox.layer({ maxSessions: sessions })
 }
 

@@ -1,6 +1,7 @@
 import { assert, describe, it } from "@effect/vitest"
 import { Effect } from "effect"
 import { ReplayServer } from "holdfast/testing"
+import { startEndpoint } from "../fixtures/endpoint.ts"
 import { holdfast, type Options } from "./program.ts"
 
 const secret = "sk-a-secret"
@@ -62,6 +63,28 @@ describe("holdfast ask", () => {
     Effect.gen(function* () {
       const { code } = yield* ask(() => "yes", ["?", "--api-key-env", "MY_KEY"], { env: { MY_KEY: secret } })
       assert.strictEqual(code, 0)
+    })
+  )
+
+  it.live.each([
+    ["anthropic", "ANTHROPIC_API_KEY"],
+    ["gemini", "GEMINI_API_KEY"],
+    ["deepseek", "DEEPSEEK_API_KEY"]
+  ] as const)("speaks the protocol of %s", ([provider, variable]) =>
+    Effect.gen(function* () {
+      const endpoint = yield* Effect.acquireRelease(
+        Effect.promise(() => startEndpoint(provider)),
+        (endpoint) => Effect.promise(() => endpoint.close())
+      )
+      const { code, stderr, stdout } = yield* Effect.promise(() =>
+        holdfast(["ask", "text", "--base-url", endpoint.url, "--model", "m", "--provider", provider], {
+          env: { [variable]: secret }
+        })
+      )
+      assert.deepStrictEqual(
+        { code, stdout, stderr },
+        { code: 0, stdout: "Paris is the capital of France.\n", stderr: "" }
+      )
     })
   )
 })

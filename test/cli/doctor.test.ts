@@ -8,14 +8,19 @@ const secret = "sk-a-secret"
 /** A server that answers a list of models with this status, and the headers that it was asked with. */
 const serve = async (status: number) => {
   const asked: Array<string> = []
+  /** The headers with the secret. */
+  const shown: Array<string> = []
   const server = createServer((request, response) => {
     asked.push(`${request.method} ${request.url} ${request.headers.authorization ?? "without a key"}`)
+    const names = Object.entries(request.headers).filter(([, value]) => String(value).includes(secret))
+    shown.push([request.method, request.url, ...names.map(([name]) => name)].join(" "))
     response.writeHead(status).end("{}")
   })
   await once(server.listen(0, "127.0.0.1"), "listening")
   const address = server.address()
   return {
     asked,
+    shown,
     url: `http://127.0.0.1:${typeof address === "object" ? address?.port : address}/v1`,
     [Symbol.dispose]: () => void server.close()
   }
@@ -44,20 +49,12 @@ const examine = async (args: ReadonlyArray<string> = [], options?: Options) => {
 describe.concurrent("holdfast doctor", { timeout: 120_000 }, () => {
   it("shows all checks in one screen and ends with 0 when nothing is wrong", async () => {
     const { code, stderr, stdout } = await holdfast(["doctor"])
-    for (const name of [
-      "holdfast",
-      "node",
-      "OPENAI_API_KEY",
-      "DEEPSEEK_API_KEY",
-      "model",
-      "python",
-      "javascript walls"
-    ])
+    for (const name of ["holdfast", "node", "keys", "model", "python", "javascript walls"])
       assert.include(stdout, `│ ${name} `)
     const lines = stdout.trimEnd().split("\n")
     assert.isAtMost(lines.length, 24)
     for (const line of lines) assert.isAtMost(line.length, 100)
-    assert.match(lines.at(-1) ?? "", /^\d+ ok, \d weak, 3 missing, 0 failed$/)
+    assert.match(lines.at(-1) ?? "", /^\d+ ok, \d weak, 2 missing, 0 failed$/)
     assert.deepStrictEqual({ code, stderr }, { code: 0, stderr: "" })
   })
 
@@ -80,11 +77,27 @@ describe.concurrent("holdfast doctor", { timeout: 120_000 }, () => {
     })
     assert.strictEqual(code, 0)
     assert.deepInclude(of("OPENAI_API_KEY"), { status: "ok", detail: "set" })
-    assert.strictEqual(statusOf("DEEPSEEK_API_KEY"), "missing")
+    assert.strictEqual(statusOf("DEEPSEEK_API_KEY"), undefined)
+    assert.include(of("keys")?.detail, "DEEPSEEK_API_KEY")
+    assert.notInclude(of("keys")?.detail, "OPENAI_API_KEY")
     assert.deepInclude(of("model"), { status: "ok", detail: "m (openai)" })
     assert.include(of("reachable")?.detail, `${server.url} answers 200`)
     assert.deepStrictEqual(server.asked, [`GET /v1/models Bearer ${secret}`])
     assert.notInclude(stdout, secret)
+  })
+
+  it.each([
+    ["ANTHROPIC_API_KEY", "anthropic", "/v1/models", "x-api-key"],
+    ["GEMINI_API_KEY", "gemini", "/v1/models", "x-goog-api-key"],
+    ["DEEPSEEK_API_KEY", "deepseek", "/v1/models", "authorization"]
+  ])("shows the key of %s to %s as it wants to see it", async (variable, provider, path, header) => {
+    using server = await serve(200)
+    const { code, of } = await examine(["--provider", provider, "--base-url", server.url, "--model", "m"], {
+      env: { [variable]: secret }
+    })
+    assert.strictEqual(code, 0)
+    assert.deepInclude(of("model"), { status: "ok", detail: `m (${provider})` })
+    assert.deepStrictEqual(server.shown, [`GET ${path} ${header}`])
   })
 
   it("counts a server that refuses the key as reachable, and the key as failed", async () => {
@@ -113,7 +126,7 @@ describe.concurrent("holdfast doctor", { timeout: 120_000 }, () => {
     ])
     assert.match(nobody.of("reachable")?.detail ?? "", /^http:\/\/127\.0\.0\.1:1\/v1: .*ECONNREFUSED/)
     assert.strictEqual(nobody.code, 1)
-    assert.strictEqual(noKey.statusOf("MY_KEY"), "missing")
+    assert.deepInclude(noKey.of("keys"), { status: "missing", detail: "not set: MY_KEY" })
     assert.include(noKey.of("model")?.detail, "MY_KEY")
     assert.strictEqual(noKey.code, 1)
   })

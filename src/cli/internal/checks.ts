@@ -42,13 +42,26 @@ export const checkNode = (version: string, wanted: string): Check => {
 
 const firstLine = (text: string): string => text.split("\n", 1)[0] ?? ""
 
+/** Asks for the list of models: free, and open to every key. */
+const listOfModels = ({ baseUrl, provider, secret }: Place, key: string): HttpClientRequest.HttpClientRequest => {
+  // Anthropic's address is told with and without its version.
+  const base = provider === "anthropic" ? `${baseUrl.replace(/\/v1$/, "")}/v1` : baseUrl
+  const list = HttpClientRequest.get(`${base}/models`)
+  // A pair of keys is no key of this API: it opens the one that gives tokens.
+  if (key === "" || secret !== undefined) return list
+  if (provider === "gemini") return HttpClientRequest.setHeader(list, "x-goog-api-key", key)
+  if (provider === "anthropic") {
+    return HttpClientRequest.setHeaders(list, { "x-api-key": key, "anthropic-version": "2023-06-01" })
+  }
+  return HttpClientRequest.bearerToken(list, key)
+}
+
 /** Whether the endpoint answers at all, and whether it takes the key. Any answer counts: the network and TLS work. */
-export const checkEndpoint = Effect.fnUntraced(function* ({ apiKey, baseUrl }: Place) {
+export const checkEndpoint = Effect.fnUntraced(function* (place: Place) {
+  const { apiKey, baseUrl } = place
   const began = yield* Clock.currentTimeMillis
   const key = apiKey === undefined ? "" : Redacted.value(apiKey)
-  const request = HttpClientRequest.get(`${baseUrl}/models`).pipe(
-    key === "" ? (request) => request : HttpClientRequest.bearerToken(key)
-  )
+  const request = listOfModels(place, key)
   const http = yield* HttpClient.HttpClient
   const answered = yield* http.execute(request).pipe(
     Effect.map(({ status }) => status),

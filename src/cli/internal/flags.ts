@@ -2,6 +2,7 @@
 import * as Flag from "effect/cli/Flag"
 import * as Duration from "effect/Duration"
 import * as Option from "effect/Option"
+import { providers } from "./floors.ts"
 
 const units: Readonly<Record<string, number>> = { ms: 1, s: 1000, m: 60_000, h: 3_600_000 }
 
@@ -33,15 +34,19 @@ export const count = (name: string, least: number): Flag.Flag<number> =>
 
 /** Which model is asked, and where. */
 export const endpoint = {
+  provider: Flag.Literals("provider", providers).pipe(
+    Flag.withDescription("Whose protocol is spoken; openai is any compatible server (default: by the key that is set)"),
+    Flag.optional
+  ),
   baseUrl: Flag.String("base-url").pipe(
     Flag.withMetavar("url"),
-    Flag.withDescription("An OpenAI-compatible API, e.g. http://127.0.0.1:11434/v1 (default: by the key that is set)"),
+    Flag.withDescription("The API's address, e.g. http://127.0.0.1:11434/v1 (default: the provider's own)"),
     Flag.optional
   ),
   model: Flag.String("model").pipe(Flag.withMetavar("name"), Flag.withDescription("The model to ask"), Flag.optional),
   apiKeyEnv: Flag.String("api-key-env").pipe(
     Flag.withMetavar("variable"),
-    Flag.withDescription("The environment variable with the key (default: OPENAI_API_KEY, then DEEPSEEK_API_KEY)"),
+    Flag.withDescription("The environment variable with the key (default: the provider's own, e.g. OPENAI_API_KEY)"),
     Flag.optional
   )
 }

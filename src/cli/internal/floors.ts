@@ -6,13 +6,19 @@ import type { Llm } from "../../llm/Llm.ts"
 import type * as Policy from "../../policy/Policy.ts"
 import type { Sandbox } from "../../sandbox/Sandbox.ts"
 
+/** Whose protocol a model speaks; `"openai"` is any compatible server. */
+export const providers = ["openai", "deepseek", "anthropic", "gemini", "evolution"] as const
+export type Provider = (typeof providers)[number]
+
 /** Where a model is, and the key that opens it. */
 export interface Endpoint {
-  readonly provider: string
+  readonly provider: Provider
   readonly baseUrl: string
   readonly model: string
-  /** Absent for a server that wants none. */
+  /** Absent for a server that wants none. With a `secret` it is the key's id. */
   readonly apiKey: Redacted.Redacted<string> | undefined
+  /** The other half of a key that comes as a pair. */
+  readonly secret: Redacted.Redacted<string> | undefined
 }
 
 export interface Floors {

@@ -19,7 +19,8 @@ export const start = Effect.fnUntraced(function* (
 ): Effect.fn.Return<Offline, never, Scope.Scope> {
   const faults = yield* Fault.plan(seed === undefined ? { rate: 0 } : { seed })
   const server = yield* ReplayServer.make({ answer: ReplayServer.recorded(recordings), faults })
-  const endpoint = { provider: "replay", baseUrl: server.url, model: "replay", apiKey: Redacted.make("offline") }
+  const apiKey = Redacted.make("offline")
+  const endpoint = { provider: "openai", baseUrl: server.url, model: "replay", apiKey, secret: undefined } as const
   return { endpoint, tally: faults.tally }
 })
 
