@@ -6,22 +6,19 @@
  */
 import type { ConfigError } from "effect/Config"
 import * as Effect from "effect/Effect"
-import * as Headers from "effect/http/Headers"
-import * as HttpBody from "effect/http/HttpBody"
-import * as HttpClient from "effect/http/HttpClient"
-import * as HttpClientRequest from "effect/http/HttpClientRequest"
-import * as UrlParams from "effect/http/UrlParams"
+import type * as HttpClient from "effect/http/HttpClient"
 import * as Layer from "effect/Layer"
-import * as Option from "effect/Option"
-import * as Redacted from "effect/Redacted"
+import type * as Redacted from "effect/Redacted"
 import type * as Scope from "effect/Scope"
-import * as Policy from "../policy/Policy.ts"
+import type * as Policy from "../policy/Policy.ts"
 import * as Wire from "./internal/anthropic.ts"
 import * as WireRequest from "./internal/anthropicRequest.ts"
 import * as Completion from "./internal/completion.ts"
 import * as Environment from "./internal/environment.ts"
 import type { Protocol } from "./internal/protocol.ts"
-import { Llm, type OnCut, type Request } from "./Llm.ts"
+import * as Server from "./internal/server.ts"
+import { ownHeaders } from "./internal/server.ts"
+import { Llm, type OnCut } from "./Llm.ts"
 
 export interface Options {
   /** Asked when a request names no model. */
@@ -59,48 +56,39 @@ export interface Options {
 
 const defaultBaseUrl = "https://api.anthropic.com"
 
+const defaultVersion = "2026-10-21"
+
 // Long enough that an ordinary answer is not cut short, and below the 21 333 that the API's own clients take for too many
 // to wait for without a stream (@anthropic-ai/sdk 1.11.0, 2026-11).
 const defaultMaxTokens = 16_384
 
-const headersOf = (options: Options, secret: string): Headers.Headers => {
-  const { authScheme = "bearer", betas = [], version = "2026-10-21" } = options
-  const credential = authScheme === "bearer" ? { authorization: `Bearer ${secret}` } : { "x-api-key": secret }
-  return Headers.fromInput({
-    accept: "application/json, text/event-stream",
-    "content-type": "application/json",
-    "anthropic-version": version,
-    ...(betas.length === 0 ? undefined : { "anthropic-beta": betas.join(",") }),
-    ...(secret === "" ? undefined : credential),
-    ...options.headers
+const serverOf = (options: Options): Server.Server => {
+  const { authScheme = "bearer", baseUrl = defaultBaseUrl, betas = [], provider = "anthropic" } = options
+  return Server.make(options, {
+    provider,
+    baseUrl: baseUrl.replace(/\/+$/, "").replace(/\/v1$/, ""),
+    ...(authScheme === "bearer" ? { keyHeader: "authorization", keyPrefix: "Bearer " } : { keyHeader: "x-api-key" }),
+    headers: {
+      "anthropic-version": options.version ?? defaultVersion,
+      ...(betas.length === 0 ? undefined : { "anthropic-beta": betas.join(",") })
+    }
   })
 }
 
 const protocol = (options: Options): Protocol => {
-  const baseUrl = (options.baseUrl ?? defaultBaseUrl).replace(/\/+$/, "").replace(/\/v1$/, "")
-  const { maxTokens = defaultMaxTokens, model, provider = "anthropic", version = "2026-10-21" } = options
-  const secret = options.apiKey === undefined ? "" : Redacted.value(options.apiKey)
-  const headers = headersOf(options, secret)
+  const { maxTokens = defaultMaxTokens, model, version = defaultVersion } = options
+  const { key, post, provider, redact } = serverOf(options)
   const shape: WireRequest.Shape = { model, version, maxTokens }
-  const url = `${baseUrl}/v1/messages`
-  // Some gateways repeat the key in their errors.
-  const redact: Protocol["redact"] = (text) => (secret === "" ? text : text.replaceAll(secret, "<redacted>"))
   return {
     provider,
-    key: `${provider} ${UrlParams.redactUrl(baseUrl)}`,
+    key,
     model,
+    maxTokens,
     refusal: (request) => WireRequest.refusal(request, shape),
     // Models of today refuse an answer's beginning (…/prompt-engineering/prefill-claudes-response, 2026-11).
     prefixOf: version === "2023-06-01" ? WireRequest.prefixOf : undefined,
-    encode: (request, { said, stream }) =>
-      HttpClientRequest.makeWith(
-        "POST",
-        url,
-        UrlParams.empty,
-        Option.none(),
-        withOwn(headers, request),
-        HttpBody.raw(WireRequest.encode(request, shape, stream, said), { contentType: "application/json" })
-      ),
+    encode: (request, { said, stream, token }) =>
+      post("/v1/messages", WireRequest.encode(request, shape, stream, said), token, ownHeaders(request)),
     decode: (body) => Wire.decode(body, redact),
     reasonOf: (response, body, nowMillis) => Wire.reasonOfResponse(response, body, nowMillis, redact),
     decoder: () => new Wire.EventDecoder(redact),
@@ -108,19 +96,9 @@ const protocol = (options: Options): Protocol => {
   }
 }
 
-/** The headers of one request: the layer's, and its own over them. */
-const withOwn = (headers: Headers.Headers, { headers: own, idempotencyKey }: Request): Headers.Headers =>
-  own === undefined && idempotencyKey === undefined
-    ? headers
-    : Headers.setAll(headers, { ...own, ...(idempotencyKey && { "idempotency-key": idempotencyKey }) })
-
 /** Makes the service over the `HttpClient` in context. */
 export const make = (options: Options): Effect.Effect<Llm["Service"], never, HttpClient.HttpClient | Scope.Scope> =>
-  Effect.gen(function* () {
-    const http = yield* HttpClient.HttpClient
-    const held = yield* Policy.hold(options.policy ?? Policy.defaults)
-    return Completion.make(protocol(options), http, held, options.onCut)
-  })
+  Completion.make(protocol(options), options)
 
 /** `Llm` over the `HttpClient` in context. `layer(options)` has slots of its own at each call: keep it in a constant. */
 export const layer = (options: Options): Layer.Layer<Llm, never, HttpClient.HttpClient> =>

@@ -60,14 +60,6 @@ export const layer = (options: Options): Layer.Layer<Llm, never, HttpClient.Http
  * them. The variable's key never goes to another server's `baseUrl` of the options, which gets the key that it is given.
  */
 export const layerConfig = (options: Options): Layer.Layer<Llm, ConfigError, HttpClient.HttpClient> =>
-  Layer.effect(Llm, Effect.flatMap(configured(options), make))
+  Layer.effect(Llm, Effect.flatMap(Environment.access(options, names), make))
 
-const configured = (options: Options): Effect.Effect<Options, ConfigError> =>
-  Effect.gen(function* () {
-    const isElsewhere = options.baseUrl !== undefined && !/^https:\/\/api\.deepseek\.com(\/|$)/.test(options.baseUrl)
-    if (isElsewhere) return options
-    const baseUrl = options.baseUrl ?? (yield* Environment.text("DEEPSEEK_BASE_URL"))
-    const apiKey = options.apiKey ?? (yield* Environment.secret("DEEPSEEK_API_KEY"))
-    if (apiKey === undefined) return yield* Environment.missing("no API key: set DEEPSEEK_API_KEY")
-    return { ...options, apiKey, baseUrl }
-  })
+const names: Environment.Names = { keys: ["DEEPSEEK_API_KEY"], address: "DEEPSEEK_BASE_URL", origin: defaultBaseUrl }

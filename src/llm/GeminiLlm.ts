@@ -8,17 +8,18 @@
  */
 import type { ConfigError } from "effect/Config"
 import * as Effect from "effect/Effect"
-import * as HttpClient from "effect/http/HttpClient"
+import type * as HttpClient from "effect/http/HttpClient"
 import * as Layer from "effect/Layer"
 import type * as Redacted from "effect/Redacted"
 import type * as Scope from "effect/Scope"
-import * as Policy from "../policy/Policy.ts"
+import type * as Policy from "../policy/Policy.ts"
 import * as Completion from "./internal/completion.ts"
 import * as Wire from "./internal/gemini.ts"
 import * as WireRequest from "./internal/geminiRequest.ts"
 import * as Server from "./internal/geminiServer.ts"
 import type { Protocol } from "./internal/protocol.ts"
-import { Llm, type OnCut, type Request } from "./Llm.ts"
+import { ownHeaders } from "./internal/server.ts"
+import { Llm, type OnCut } from "./Llm.ts"
 import type { TokenAuth } from "./TokenAuth.ts"
 
 export interface Options {
@@ -57,7 +58,7 @@ const protocol = (options: Options): Protocol => {
         WireRequest.endpointOf(request.model ?? model, stream),
         WireRequest.encode(request, model),
         token,
-        ownOf(request)
+        ownHeaders(request)
       ),
     decode: (body, request) => Wire.decode(body, request, redact),
     reasonOf: (response, body, nowMillis) => Wire.reasonOfResponse(response, body, nowMillis, redact),
@@ -66,17 +67,9 @@ const protocol = (options: Options): Protocol => {
   }
 }
 
-/** The headers of one request. */
-const ownOf = ({ headers, idempotencyKey }: Request): Request["headers"] =>
-  idempotencyKey === undefined ? headers : { ...headers, "idempotency-key": idempotencyKey }
-
 /** Makes the service over the `HttpClient` in context. */
 export const make = (options: Options): Effect.Effect<Llm["Service"], never, HttpClient.HttpClient | Scope.Scope> =>
-  Effect.gen(function* () {
-    const http = yield* HttpClient.HttpClient
-    const held = yield* Policy.hold(options.policy ?? Policy.defaults)
-    return Completion.make(protocol(options), http, held, options.onCut)
-  })
+  Completion.make(protocol(options), options)
 
 /** `Llm` over the `HttpClient` in context. `layer(options)` has slots of its own at each call: keep it in a constant. */
 export const layer = (options: Options): Layer.Layer<Llm, never, HttpClient.HttpClient> =>

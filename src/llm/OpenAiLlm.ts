@@ -6,23 +6,18 @@
  */
 import type { ConfigError } from "effect/Config"
 import * as Effect from "effect/Effect"
-import * as Headers from "effect/http/Headers"
-import * as HttpBody from "effect/http/HttpBody"
-import * as HttpClient from "effect/http/HttpClient"
-import * as HttpClientRequest from "effect/http/HttpClientRequest"
-import * as UrlParams from "effect/http/UrlParams"
+import type * as HttpClient from "effect/http/HttpClient"
 import * as Layer from "effect/Layer"
-import * as Option from "effect/Option"
-import * as Redacted from "effect/Redacted"
+import type * as Redacted from "effect/Redacted"
 import type * as Scope from "effect/Scope"
-import * as SecretHeaders from "../http/SecretHeaders.ts"
-import * as Policy from "../policy/Policy.ts"
+import type * as Policy from "../policy/Policy.ts"
 import * as Completion from "./internal/completion.ts"
-import * as Environment from "./internal/environment.ts"
 import * as Wire from "./internal/openai.ts"
 import * as WireRequest from "./internal/openaiRequest.ts"
+import * as Server from "./internal/openaiServer.ts"
 import type { Protocol } from "./internal/protocol.ts"
-import { Llm, type OnCut, type Request } from "./Llm.ts"
+import { ownHeaders } from "./internal/server.ts"
+import { Llm, type OnCut } from "./Llm.ts"
 import type { TokenAuth } from "./TokenAuth.ts"
 
 export interface Options {
@@ -61,13 +56,12 @@ export interface Options {
   readonly policy?: Policy.Policy | Policy.Held | undefined
 }
 
-const defaultBaseUrl = "https://api.openai.com/v1"
-
 const isHost = (baseUrl: string, host: string): boolean =>
   baseUrl === `https://${host}` || baseUrl.startsWith(`https://${host}/`)
 
 /** What the address alone tells of a server. */
-const shapeOf = (options: Options, baseUrl: string): WireRequest.Shape => {
+const shapeOf = (options: Options): WireRequest.Shape => {
+  const { baseUrl = "https://api.openai.com" } = options
   const isDeepSeek = isHost(baseUrl, "api.deepseek.com")
   const isMistral = isHost(baseUrl, "api.mistral.ai")
   return {
@@ -81,62 +75,29 @@ const shapeOf = (options: Options, baseUrl: string): WireRequest.Shape => {
   }
 }
 
-const trimmed = (baseUrl: string): string => baseUrl.replace(/\/+$/, "")
-
 /** DeepSeek continues a beginning at its beta address only (api-docs.deepseek.com/guides/chat_prefix_completion, 2026-11). */
-const prefixBaseUrlOf = (options: Options, baseUrl: string): string =>
-  trimmed(options.prefixBaseUrl ?? (isHost(baseUrl, "api.deepseek.com") ? "https://api.deepseek.com/beta" : baseUrl))
-
-const keyOf = ({ apiKey }: Options): string => (apiKey === undefined ? "" : Redacted.value(apiKey))
-
-/** Credentials of one's own, such as Azure's `api-key`, without the word before them. */
-const secretsIn = (headers: Options["headers"] = {}): ReadonlyArray<string> =>
-  Object.entries(headers).flatMap(([name, value]) =>
-    SecretHeaders.isSecret(name) ? [value.replace(/^(Bearer|Basic|Api-Key) /i, "")] : []
-  )
-
-/** Some servers repeat the key in their errors. */
-const redacting = (options: Options): Wire.Redact => {
-  const { auth, headers } = options
-  const secrets = [keyOf(options), ...secretsIn(headers)].filter((secret) => secret !== "")
-  return (text) => {
-    const safe = secrets.reduce((said, secret) => said.replaceAll(secret, "<redacted>"), text)
-    return auth?.redact?.(safe) ?? safe
-  }
-}
+const prefixBaseUrlOf = ({ baseUrl, prefixBaseUrl }: Options): string | undefined =>
+  prefixBaseUrl ??
+  (baseUrl !== undefined && isHost(baseUrl, "api.deepseek.com") ? "https://api.deepseek.com/beta" : baseUrl)
 
 const protocol = (options: Options): Protocol => {
-  const baseUrl = trimmed(options.baseUrl ?? defaultBaseUrl)
-  const { auth, provider = "openai", scheme = "Bearer" } = options
-  const secret = keyOf(options)
-  const headers = Headers.fromInput({
-    accept: "application/json, text/event-stream",
-    "content-type": "application/json",
-    ...(secret === "" ? undefined : { authorization: `${scheme} ${secret}` }),
-    ...options.headers
-  })
-  const shape = shapeOf(options, baseUrl)
-  const url = `${baseUrl}/chat/completions`
-  const prefixUrl = `${prefixBaseUrlOf(options, baseUrl)}/chat/completions`
-  const redact = redacting(options)
+  const shape = shapeOf(options)
+  const server = Server.make(options)
+  const continuing = Server.make({ ...options, baseUrl: prefixBaseUrlOf(options) })
+  const { auth, key, provider, redact } = server
   return {
     provider,
-    key: `${provider} ${UrlParams.redactUrl(baseUrl)}`,
+    key,
     model: options.model,
     auth,
     refusal: WireRequest.refusal,
     prefixOf: shape.prefix === undefined ? undefined : (text) => text,
     encode: (request, { said, stream, token }) =>
-      HttpClientRequest.makeWith(
-        "POST",
-        said === undefined ? url : prefixUrl,
-        UrlParams.empty,
-        Option.none(),
-        withOwn(
-          token === undefined ? headers : Headers.set(headers, "authorization", `${scheme} ${Redacted.value(token)}`),
-          request
-        ),
-        HttpBody.raw(WireRequest.encode(request, shape, stream, said), { contentType: "application/json" })
+      (said === undefined ? server : continuing).post(
+        "/chat/completions",
+        WireRequest.encode(request, shape, stream, said),
+        token,
+        ownHeaders(request)
       ),
     decode: (body, request) => Wire.decode(body, request, redact),
     reasonOf: (response, body, nowMillis) => Wire.reasonOfResponse(response, body, nowMillis, redact),
@@ -145,20 +106,9 @@ const protocol = (options: Options): Protocol => {
   }
 }
 
-/** The headers of one request: the layer's, and its own over them. */
-const withOwn = (headers: Headers.Headers, request: Request): Headers.Headers => {
-  const { headers: own, idempotencyKey } = request
-  if (own === undefined && idempotencyKey === undefined) return headers
-  return Headers.setAll(headers, { ...own, ...(idempotencyKey && { "idempotency-key": idempotencyKey }) })
-}
-
 /** Makes the service over the `HttpClient` in context. */
 export const make = (options: Options): Effect.Effect<Llm["Service"], never, HttpClient.HttpClient | Scope.Scope> =>
-  Effect.gen(function* () {
-    const http = yield* HttpClient.HttpClient
-    const held = yield* Policy.hold(options.policy ?? Policy.defaults)
-    return Completion.make(protocol(options), http, held, options.onCut)
-  })
+  Completion.make(protocol(options), options)
 
 /** `Llm` over the `HttpClient` in context. `layer(options)` has slots of its own at each call: keep it in a constant. */
 export const layer = (options: Options): Layer.Layer<Llm, never, HttpClient.HttpClient> =>
@@ -170,18 +120,4 @@ export const layer = (options: Options): Layer.Layer<Llm, never, HttpClient.Http
  * `baseUrl` of the options: another server gets the key that it is given.
  */
 export const layerConfig = (options: Options): Layer.Layer<Llm, ConfigError, HttpClient.HttpClient> =>
-  Layer.effect(Llm, Effect.flatMap(configured(options), make))
-
-const configured = (options: Options): Effect.Effect<Options, ConfigError> =>
-  Effect.gen(function* () {
-    const { apiKey, auth } = options
-    const isElsewhere = options.baseUrl !== undefined && !isHost(options.baseUrl, "api.openai.com")
-    if (isElsewhere) return options
-    const baseUrl = options.baseUrl ?? (yield* Environment.text("OPENAI_BASE_URL"))
-    if (apiKey !== undefined || auth !== undefined) return { ...options, baseUrl }
-    const found = yield* Environment.secret("OPENAI_API_KEY")
-    if (found === undefined && (baseUrl === undefined || isHost(baseUrl, "api.openai.com"))) {
-      return yield* Environment.missing("no API key: set OPENAI_API_KEY, or OPENAI_BASE_URL for a server without one")
-    }
-    return { ...options, apiKey: found, baseUrl }
-  })
+  Layer.effect(Llm, Effect.flatMap(Server.configured(options), make))

@@ -141,17 +141,23 @@ class Source<R> implements TokenAuth {
     const askedAt = this.clock.currentTimeMillisUnsafe()
     const { name, fetch } = this.options
     const { timeoutMillis } = this
-    const fetched = Timer.within(fetch, timeoutMillis, () => {
-      return new Unreachable({ description: `${name}: no token within ${timeoutMillis} ms` })
-    })
+    const late = (): Reason => new Unreachable({ description: `${name}: no token within ${timeoutMillis} ms` })
+    const fetched = Timer.within(fetch, timeoutMillis, late)
     return Effect.matchEffect(fetched, {
       onFailure: (reason) => {
-        if (this.kept !== undefined) this.kept.renewAt = this.clock.currentTimeMillisUnsafe() + renewalPauseMillis
+        this.pause()
         return Effect.fail(reason)
       },
       onSuccess: (token) => Effect.sync(() => this.keep(token, askedAt))
     })
   })
+
+  /** Lives on the token that is there, if it is valid still. */
+  private pause(): void {
+    const { kept } = this
+    if (kept === undefined) return
+    kept.renewAt = Math.min(kept.endsAt, this.clock.currentTimeMillisUnsafe() + renewalPauseMillis)
+  }
 
   private keep({ expiresIn = "1 hour", value }: Token, askedAt: number): Kept {
     const lifeMillis = Duration.toMillis(expiresIn)

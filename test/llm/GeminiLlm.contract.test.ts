@@ -10,5 +10,5 @@ const options = { model: "some-model", apiKey: Redacted.make("key"), policy: Pol
 llmContract(
   "GeminiLlm",
   over("gemini", (baseUrl) => Layer.provide(GeminiLlm.layer({ ...options, baseUrl }), UndiciHttpClient.layer())),
-  { refusal: "empty", requestIds: false }
+  { refusal: "empty" }
 )

@@ -75,7 +75,7 @@ const golden: Readonly<Record<"openai" | "deepseek", Readonly<Record<string, Rea
     "error-500": failed,
     "error-500-plain": failed,
     "error-502": failed,
-    "error-503": unavailable,
+    "error-503": overloaded,
     "error-503-slow_down": ["Overloaded", true, "rejected", 2_000],
     "error-503-should_not_retry": ["ServerError", false, "rejected"],
     "error-504": failed
@@ -90,7 +90,7 @@ const golden: Readonly<Record<"openai" | "deepseek", Readonly<Record<string, Rea
     "error-429": limited,
     "error-500": failed,
     "error-502": failed,
-    "error-503": unavailable
+    "error-503": overloaded
   }
 }
 

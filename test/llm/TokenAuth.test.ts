@@ -134,6 +134,29 @@ describe("TokenAuth", () => {
     })
   )
 
+  it.effect("hands no ended token out after a failure", () =>
+    Effect.gen(function* () {
+      const { fail, fetches, token } = yield* gated({ expiresIn: "10 minutes" })
+      const first = yield* Effect.forkChild(token, now)
+      yield* Deferred.succeed(fetches[0] ?? assert.fail("no fetch"), undefined)
+      yield* Fiber.join(first)
+      yield* TestClock.adjust("597 seconds")
+      yield* token
+      yield* fail(2)
+      yield* turn
+      // The pause after the failure is longer than the token's life.
+      yield* TestClock.adjust("3 seconds")
+      const second = yield* Effect.forkChild(Effect.flip(token), now)
+      assert.strictEqual(fetches.length, 3)
+      yield* fail(3)
+      assert.strictEqual(yield* Fiber.join(second), busy)
+      const third = yield* Effect.forkChild(token, now)
+      assert.isUndefined(third.pollUnsafe())
+      assert.strictEqual(fetches.length, 4)
+      yield* Fiber.interrupt(third)
+    })
+  )
+
   it.effect("goes on for the others when the first who waited is interrupted", () =>
     Effect.gen(function* () {
       const { fetches, interrupted, letGo, token } = yield* gated()

@@ -5,7 +5,7 @@
  */
 import { Cause, Effect, Exit, Layer, Redacted, Stream } from "effect"
 import type { HttpClient } from "effect/http"
-import { Llm, LlmError, OpenAiLlm } from "holdfast/llm"
+import { AnthropicLlm, GeminiLlm, Llm, LlmError, OpenAiLlm } from "holdfast/llm"
 import { Policy } from "holdfast/policy"
 import { TestHttpClient } from "holdfast/testing"
 import { assert, describe, it } from "vitest"
@@ -29,9 +29,17 @@ const chat = (provider: Name, options: Partial<OpenAiLlm.Options> = {}): Provide
   isFinished: (events) => /"finish_reason"\s*:\s*"/.test(events)
 })
 
-const providers: Partial<Record<Name, Provider>> = {
+const providers: Readonly<Record<Name, Provider>> = {
   openai: chat("openai"),
-  deepseek: chat("deepseek", { thinking: "deepseek", jsonSchema: false })
+  deepseek: chat("deepseek", { thinking: "deepseek", jsonSchema: false }),
+  anthropic: {
+    layer: AnthropicLlm.layer({ model: "m", apiKey, baseUrl: "http://llm.test", policy }),
+    isFinished: (events) => events.includes("message_stop")
+  },
+  gemini: {
+    layer: GeminiLlm.layer({ model: "m", apiKey, baseUrl: "http://llm.test", policy }),
+    isFinished: (events) => /"finishReason"\s*:\s*"|"blockReason"/.test(events)
+  }
 }
 
 /** A body in pieces of any size. */
@@ -160,11 +168,9 @@ const flip = (bytes: Uint8Array, next: Next): Uint8Array => {
   return bytes
 }
 
-const all = Object.entries(providers).flatMap(([name, provider]) => {
-  const known: Name =
-    name === "deepseek" ? "deepseek" : name === "anthropic" ? "anthropic" : name === "gemini" ? "gemini" : "openai"
-  return casesOf(known).map((fixture) => ({ name: known, provider, fixture }))
-})
+const names = ["openai", "deepseek", "anthropic", "gemini"] as const
+
+const all = names.flatMap((name) => casesOf(name).map((fixture) => ({ name, provider: providers[name], fixture })))
 
 describe("recorded answers, damaged", { timeout: 900_000 }, () => {
   // 10 000 in all.

@@ -16,8 +16,6 @@ import { estimateOf } from "./estimate.ts"
 import type { Decoded, Protocol, Said } from "./protocol.ts"
 import { counted, isReason, Story, told, Transport } from "./transport.ts"
 
-export { isReason, Story, toReason } from "./transport.ts"
-
 const none: ReadonlyArray<never> = []
 
 /** One service's calls: what its unary and its streamed ones have in common. */
@@ -64,7 +62,7 @@ export class Calls extends Transport {
       key: this.protocol.key,
       safety: "costly",
       recorder: story.recorder,
-      estimate: () => estimateOf(request),
+      estimate: () => estimateOf(request, this.protocol.maxTokens),
       usage: () => story.usage
     }
   }
@@ -122,7 +120,7 @@ export class Calls extends Transport {
       usage,
       cost,
       model,
-      requestId: story.requestId,
+      requestId: story.requestId ?? decoded.requestId,
       attempts: story.recorder.attempts,
       raw
     }

@@ -28,7 +28,9 @@ const tokensIn = (message: Message): number => {
   return tokens
 }
 
-export const estimateOf = ({ maxTokens, messages, responseFormat, tools }: Request): Estimate => {
+/** `defaultMaxTokens` bounds the answer of a request that names no bound. */
+export const estimateOf = (request: Request, defaultMaxTokens?: number): Estimate => {
+  const { maxTokens = defaultMaxTokens, messages, responseFormat, tools } = request
   let inputTokens = 0
   for (const message of messages) inputTokens += tokensIn(message)
   if (tools !== undefined && tools.length > 0) inputTokens += tokensOf(JSON.stringify(tools))

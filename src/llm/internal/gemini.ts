@@ -76,6 +76,7 @@ export const decode = (body: string, request: Request, redact: Redact): Decoded 
     native,
     partial,
     reasoning,
+    requestId,
     toolCalls
   } = reader
   if (failure !== undefined) return failure
@@ -90,6 +91,7 @@ export const decode = (body: string, request: Request, redact: Redact): Decoded 
     finishReason,
     usage: counted,
     model,
+    requestId,
     raw
   }
 }
@@ -112,6 +114,8 @@ export class ResponseReader implements StreamDecoder {
   isDone = false
   hasCandidate = false
   model: string | undefined = undefined
+  /** No header names the request; the answer does. */
+  requestId: string | undefined = undefined
   /** The text so far, for the errors of a stream that breaks. */
   partial = ""
   reasoning = ""
@@ -189,6 +193,7 @@ export class ResponseReader implements StreamDecoder {
       return
     }
     this.model ??= text(response.modelVersion)
+    this.requestId ??= text(response.responseId)
     // With a `candidateCount` the others have indexes of their own; a missing index is the only one.
     const candidate = records(response.candidates).find(({ index }) => index === undefined || index === 0)
     if (candidate === undefined) {

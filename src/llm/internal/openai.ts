@@ -90,7 +90,7 @@ export const decode = (body: string, request: Request, redact: Redact): Decoded 
         ? "other"
         : toFinishReason(finish, toolCalls.length > 0, refusal !== undefined && refusal !== ""),
     usage: toUsage(root.usage) ?? Usage.empty,
-    model: text(root.model),
+    model: text(root.model) || undefined,
     raw
   }
 }
@@ -174,7 +174,7 @@ export class ChunkDecoder implements StreamDecoder {
     const error = chunk?.error ?? (event === "error" ? raw : undefined)
     if (error !== undefined && error !== null) return this.fail(reasonOfError(error, 200, {}, this.redact))
     if (chunk === undefined) return
-    this.model ??= text(chunk.model)
+    this.model ||= text(chunk.model)
     const usage = chunk.usage
     if (usage !== undefined && usage !== null) this.usage = toUsage(usage) ?? this.usage
     const { choices } = chunk
@@ -283,7 +283,7 @@ const reasonOfError = (error: unknown, httpStatus: number, hint: RetryAfter.Hint
     isQuota: quotaCodes.test(kind),
     isLength: lengthCodes.test(kind) || (status === 400 && lengthCodes.test(said)),
     isFiltered: filterCodes.test(kind),
-    isOverloaded: /overloaded|slow_down/.test(kind)
+    isOverloaded: /overloaded|slow_down/.test(kind) || (status === 503 && /overloaded|too busy/i.test(said))
   })
 }
 

@@ -20,6 +20,8 @@ export interface Decoded {
   readonly finishReason: FinishReason
   readonly usage: Usage
   readonly model: string | undefined
+  /** The answer's own name, for providers that do not name their requests in a header. */
+  readonly requestId?: string | undefined
   readonly raw: unknown
 }
 
@@ -32,6 +34,7 @@ export interface StreamDecoder extends Decoder {
   /** Complete when the stream is finished. */
   readonly toolCalls: ReadonlyArray<ToolCall>
   readonly native: Native | undefined
+  readonly requestId?: string | undefined
 }
 
 /** An answer's beginning, to be continued. */
@@ -55,6 +58,8 @@ export interface Protocol {
   /** Whose slots are taken. */
   readonly key: string
   readonly model: string
+  /** The bound of an answer whose request names none, where the protocol wants one. */
+  readonly maxTokens?: number | undefined
   /** Why the provider cannot take this request; it is refused before it is sent. */
   readonly refusal: (request: Request) => string | undefined
   readonly encode: (request: Request, sending: Sending) => HttpClientRequest

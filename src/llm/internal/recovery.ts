@@ -130,6 +130,9 @@ class Continued implements StreamDecoder {
   get toolCalls(): StreamDecoder["toolCalls"] {
     return this.decoder.toolCalls
   }
+  get requestId(): string | undefined {
+    return this.decoder.requestId
+  }
   get native(): StreamDecoder["native"] {
     return this.decoder.native
   }

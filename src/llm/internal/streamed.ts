@@ -19,13 +19,14 @@ import type { Request, StreamEvent } from "../Llm.ts"
 import { FirstContentTimeout, InvalidResponse, type LlmError, type Reason } from "../LlmError.ts"
 import { turn } from "../Message.ts"
 import * as Usage from "../Usage.ts"
-import { type Calls, isReason, Story, toReason } from "./calls.ts"
+import type { Calls } from "./calls.ts"
 import { estimateOf, tokensOf } from "./estimate.ts"
 import { reasonOfHttpError } from "./httpReason.ts"
 import type { Decoded, Protocol, Said, StreamDecoder } from "./protocol.ts"
 import * as Recovery from "./recovery.ts"
 import { type Events, type Pulled, Streaming } from "./streaming.ts"
 import type { Operation } from "./telemetry.ts"
+import { isReason, Story, toReason } from "./transport.ts"
 
 interface Opened {
   readonly streaming: Streaming
@@ -180,7 +181,7 @@ class StreamedCall {
       usage,
       cost,
       model: this.model,
-      requestId: this.story.requestId,
+      requestId: this.story.requestId ?? decoder.requestId,
       attempts: this.story.recorder.attempts
     } as const
     this.operation.succeeded(finish, whole.text)
@@ -295,6 +296,7 @@ const whole = (decoded: Decoded): StreamDecoder => ({
   refusal: decoded.refusal ?? "",
   toolCalls: decoded.toolCalls,
   native: decoded.native,
+  requestId: decoded.requestId,
   usage: decoded.usage,
   failure: undefined,
   finishReason: decoded.finishReason,

@@ -24,6 +24,7 @@ import type { TokenAuth } from "../TokenAuth.ts"
 import type * as Usage from "../Usage.ts"
 import { reasonOfHttpError } from "./httpReason.ts"
 import { Meter } from "./telemetry.ts"
+import { unredirected } from "./unredirected.ts"
 
 /** What all calls to one API have in common, whatever they ask for. */
 export interface Api {
@@ -142,7 +143,7 @@ export class Transport {
   }
 
   private execute(request: HttpClientRequest, story: Story): Effect.Effect<HttpClientResponse, HttpClientError> {
-    return Effect.map(this.http.execute(request), (response) => {
+    return Effect.map(unredirected(this.http.execute(request)), (response) => {
       story.requestId = idOf(response)
       return response
     })
