@@ -60,8 +60,7 @@ contract("anthropic", "anthropic", (baseUrl) => ({ provider: "anthropic", apiKey
 })
 
 contract("gemini", "gemini", (baseUrl) => ({ provider: "gemini", apiKey, baseUrl, model }), {
-  refusal: "empty",
-  requestIds: false
+  refusal: "empty"
 })
 
 contract(
