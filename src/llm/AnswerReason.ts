@@ -1,6 +1,7 @@
 /** The reasons of an `LlmError` that come after answers: the provider did its part, and the answer is not what was needed. */
 import * as Data from "effect/Data"
 import type { Retryable } from "../policy/Retryable.ts"
+import type { Message } from "./Message.ts"
 import type { Usage } from "./Usage.ts"
 
 /** No answer fitted the schema, the ones that were asked for again included. */
@@ -12,6 +13,8 @@ export class ObjectMismatch
     readonly answers: number
     /** Of all answers together. */
     readonly usage: Usage
+    /** What to do about it. Default: to raise `maxAnswers` or to simplify the schema. */
+    readonly advice?: string | undefined
   }>
   implements Retryable
 {
@@ -22,6 +25,7 @@ export class ObjectMismatch
     readonly answers: number
     readonly usage: Usage
     readonly text: string
+    readonly advice?: string | undefined
   }) {
     const { text, ...rest } = args
     super(rest)
@@ -30,9 +34,11 @@ export class ObjectMismatch
   readonly isRetryable = false
   readonly phase = "answered"
   override get message(): string {
-    const [first = "it does not fit the schema"] = this.issues
-    const more = this.issues.length > 1 ? `, and ${this.issues.length - 1} more` : ""
-    return `no object in ${this.answers} answers (${first}${more}); \`text\` has the last one, raise \`maxAnswers\` or simplify the schema`
+    const { advice = "raise `maxAnswers` or simplify the schema", answers, issues } = this
+    const [first = "it does not fit the schema"] = issues
+    const more = issues.length > 1 ? `, and ${issues.length - 1} more` : ""
+    const count = answers === 1 ? "1 answer" : `${answers} answers`
+    return `no object in ${count} (${first}${more}); \`text\` has the last one, ${advice}`
   }
 }
 
@@ -47,6 +53,21 @@ export class RoundsExceeded
   }>
   implements Retryable
 {
+  /**
+   * The conversation with all results, without the last answer, whose calls were not run: what has been done is not lost,
+   * `ToolLoop.run(tools, { messages })` goes on from there. Not enumerable: it stays out of logs that print errors.
+   */
+  declare readonly messages: ReadonlyArray<Message>
+  constructor(args: {
+    readonly maxRounds: number
+    readonly tools: ReadonlyArray<string>
+    readonly usage: Usage
+    readonly messages?: ReadonlyArray<Message> | undefined
+  }) {
+    const { messages = [], ...rest } = args
+    super(rest)
+    Object.defineProperty(this, "messages", { value: messages, enumerable: false })
+  }
   readonly isRetryable = false
   readonly phase = "answered"
   override get message(): string {

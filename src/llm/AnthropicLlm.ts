@@ -16,6 +16,7 @@ import * as WireRequest from "./internal/anthropicRequest.ts"
 import * as Completion from "./internal/completion.ts"
 import * as Environment from "./internal/environment.ts"
 import type { Protocol } from "./internal/protocol.ts"
+import * as Redacting from "./internal/redacting.ts"
 import * as Server from "./internal/server.ts"
 import { ownHeaders } from "./internal/server.ts"
 import { Llm, type OnCut } from "./Llm.ts"
@@ -89,9 +90,9 @@ const protocol = (options: Options): Protocol => {
     prefixOf: version === "2023-06-01" ? WireRequest.prefixOf : undefined,
     encode: (request, { said, stream, token }) =>
       post("/v1/messages", WireRequest.encode(request, shape, stream, said), token, ownHeaders(request)),
-    decode: (body) => Wire.decode(body, redact),
+    decode: (body, request) => Wire.decode(body, request, redact),
     reasonOf: (response, body, nowMillis) => Wire.reasonOfResponse(response, body, nowMillis, redact),
-    decoder: () => new Wire.EventDecoder(redact),
+    decoder: (request) => new Wire.EventDecoder(request, Redacting.over(redact, request.headers)),
     redact
   }
 }

@@ -28,6 +28,9 @@ export interface Request {
   readonly extra?: Readonly<Record<string, unknown>> | undefined
 }
 
+/** Texts, or a whole request. */
+export type Input = ReadonlyArray<string> | Request
+
 export interface Embeddings {
   /** One for each input, in the order of the inputs. */
   readonly vectors: ReadonlyArray<Vector>
@@ -45,8 +48,9 @@ export class Embedder extends Context.Service<
   Embedder,
   {
     /**
-     * Waits for all vectors. After a failure no further request begins; those on their way come in, and the error has all
-     * that is finished. Interrupting it aborts the requests.
+     * Waits for all vectors. After a failure, the deadline around included, no further request begins; those on their way
+     * come in, and the error has all that is finished. Interrupting it, by `Effect.timeout` for one, aborts the requests
+     * and loses what is finished.
      */
     readonly embed: (request: Request) => Effect.Effect<Embeddings, EmbedderError>
   }
@@ -56,6 +60,6 @@ export class Embedder extends Context.Service<
 export const embed = (input: string): Effect.Effect<Vector, EmbedderError, Embedder> =>
   Effect.map(embedMany([input]), ({ vectors: [vector = []] }) => vector)
 
-/** The vectors of many texts, in their order. */
-export const embedMany = (inputs: ReadonlyArray<string>): Effect.Effect<Embeddings, EmbedderError, Embedder> =>
-  Effect.flatMap(Embedder, (embedder) => embedder.embed({ inputs }))
+/** The vectors of many texts, or of a whole request, in their order. */
+export const embedMany = (input: Input): Effect.Effect<Embeddings, EmbedderError, Embedder> =>
+  Effect.flatMap(Embedder, (embedder) => embedder.embed("inputs" in input ? input : { inputs: input }))

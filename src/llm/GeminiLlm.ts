@@ -16,6 +16,7 @@ import type * as Policy from "../policy/Policy.ts"
 import * as Completion from "./internal/completion.ts"
 import * as Wire from "./internal/gemini.ts"
 import * as WireRequest from "./internal/geminiRequest.ts"
+import * as Redacting from "./internal/redacting.ts"
 import * as Server from "./internal/geminiServer.ts"
 import type { Protocol } from "./internal/protocol.ts"
 import { ownHeaders } from "./internal/server.ts"
@@ -62,7 +63,7 @@ const protocol = (options: Options): Protocol => {
       ),
     decode: (body, request) => Wire.decode(body, request, redact),
     reasonOf: (response, body, nowMillis) => Wire.reasonOfResponse(response, body, nowMillis, redact),
-    decoder: (request) => new Wire.ResponseReader(request, redact),
+    decoder: (request) => new Wire.ResponseReader(request, Redacting.over(redact, request.headers)),
     redact
   }
 }

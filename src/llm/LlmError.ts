@@ -83,6 +83,8 @@ interface Fields {
   readonly usage?: Usage | undefined
   /** What that cost in US dollars, by `Price.Table`. Absent where the table does not have the model. */
   readonly cost?: number | undefined
+  /** Content had been delivered before: whoever tries again may tell somebody twice. Default: `false`. */
+  readonly delivered?: boolean | undefined
 }
 
 /** The one error in the channel of `Llm`: match it, then look at `reason`. */
@@ -97,7 +99,7 @@ export class LlmError extends Data.TaggedError("LlmError")<Fields> implements Re
     return this.reason._tag
   }
   get isRetryable(): boolean {
-    return this.reason.isRetryable
+    return this.delivered !== true && this.reason.isRetryable
   }
   get retryAfter(): Duration.Duration | undefined {
     return "retryAfter" in this.reason ? this.reason.retryAfter : undefined
@@ -107,7 +109,7 @@ export class LlmError extends Data.TaggedError("LlmError")<Fields> implements Re
     return this.retryAfter === undefined ? undefined : Duration.toMillis(this.retryAfter)
   }
   get phase(): Phase {
-    return this.reason.phase
+    return this.delivered === true ? "answered" : this.reason.phase
   }
   /** The HTTP status of the last answer, when there was one. */
   get status(): number | undefined {

@@ -5,7 +5,7 @@
  */
 import * as Effect from "effect/Effect"
 import { parsed } from "./internal/json.ts"
-import { type Shape, shapeOf, type Source } from "./internal/objectSchema.ts"
+import { checkName, type Shape, shapeOf, type Source } from "./internal/objectSchema.ts"
 import { oneLine } from "./internal/oneLine.ts"
 import { numbered, Totals } from "./internal/totals.ts"
 import { type Answer, type Input, Llm, type Request, toRequest } from "./Llm.ts"
@@ -22,7 +22,8 @@ export interface Options {
   /**
    * Whether the schema is sent in the shape that providers follow to the letter, where it has one. A Schema of Effect
    * is rewritten for it: what may be left out becomes `null`, a record a list of pairs, a tuple an object. Default:
-   * `true`, because then nearly every first answer fits. The value is the same either way.
+   * `true`, because then nearly every first answer fits. The value is the same either way, but where something may be
+   * both left out and `null`: a `null` reads as left out then.
    */
   readonly strict?: boolean | undefined
   /** Answers that are tried, the first one included. Default: `3`; what two corrections do not mend, a third rarely does. */
@@ -40,7 +41,7 @@ export interface Result<A> extends Answer {
  * Asks the model in context for an object. Fails with `ObjectMismatch` when none of its answers fits, or when one is cut
  * off by `maxTokens`, and with `ContentFiltered` when the model refuses; the error has the usage, cost and attempts of all
  * answers. The model is told of the request's tools but may not use them: run `ToolLoop` first. Interrupting it aborts
- * the request. A source that tells no JSON Schema is a defect, a `TypeError`.
+ * the request. A source that tells no JSON Schema and a name that no provider takes are defects, a `TypeError`.
  */
 export const generate = <A, R = never>(
   source: Source<A, R>,
@@ -61,7 +62,7 @@ const first = (request: Request, { jsonSchema, strict }: Shape<unknown, unknown>
     type: "jsonSchema",
     schema: jsonSchema,
     strict: options.strict === false ? false : strict,
-    name: options.name ?? "answer",
+    name: checkName(options.name ?? "answer"),
     description: options.description
   },
   // Some providers want to see the tools that the messages speak of.
@@ -95,7 +96,7 @@ class Asking<A, R> {
 
   private read(answer: Answer): Effect.Effect<Result<A>, LlmError, Llm | R> {
     const json = jsonOf(answer)
-    if (json === undefined) return this.mismatch(answer, [isCut(answer) ? cut : noJson(answer)])
+    if (json === undefined) return this.mismatch(answer, [noJson(answer)])
     return Effect.matchEffect(this.shape.decode(json), {
       onFailure: (issues) => this.mismatch(answer, issues),
       onSuccess: (value) => {
@@ -107,9 +108,10 @@ class Asking<A, R> {
 
   private mismatch(answer: Answer, issues: ReadonlyArray<string>): Effect.Effect<Result<A>, LlmError, Llm | R> {
     const { answers, usage } = this.totals
-    // With the same bound it would be cut off again, and calls of tools cannot be answered here.
-    if (answers >= this.maxAnswers || isCut(answer) || answer.toolCalls.length > 0) {
-      return Effect.fail(this.totals.error(new ObjectMismatch({ issues, answers, usage, text: answer.text }), answer))
+    const advice = adviceFor(answer)
+    if (answers >= this.maxAnswers || advice !== undefined) {
+      const mismatch = new ObjectMismatch({ issues, answers, usage, text: answer.text, advice })
+      return Effect.fail(this.totals.error(mismatch, answer))
     }
     const correction = Message.user(`${corrections}\n${issues.map((issue) => `- ${issue}`).join("\n")}`)
     // Providers refuse a turn that says nothing.
@@ -124,11 +126,16 @@ const corrections =
 
 const isCut = ({ finishReason }: Answer): boolean => finishReason === "length"
 
-const cut = "$: it was cut off by `maxTokens`; raise it"
+/** Where asking again does not help: it would be cut off again, and calls of tools cannot be answered here. */
+const adviceFor = (answer: Answer): string | undefined => {
+  if (isCut(answer)) return "raise `maxTokens`"
+  return answer.toolCalls.length > 0 ? "run `ToolLoop` first" : undefined
+}
 
-const noJson = ({ text, toolCalls }: Answer): string => {
-  if (toolCalls.length > 0)
-    return `$: it asks for ${toolCalls.map(({ name }) => name).join(", ")}; run \`ToolLoop\` first`
+const noJson = (answer: Answer): string => {
+  const { text, toolCalls } = answer
+  if (isCut(answer)) return "$: it was cut off by `maxTokens`"
+  if (toolCalls.length > 0) return `$: it asks for ${toolCalls.map(({ name }) => name).join(", ")}`
   return text.trim() === "" ? "$: it is empty" : "$: it is not JSON"
 }
 

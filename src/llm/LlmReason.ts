@@ -2,6 +2,7 @@
 import * as Data from "effect/Data"
 import * as Duration from "effect/Duration"
 import type { Phase, Retryable } from "../policy/Retryable.ts"
+import type { Usage } from "./Usage.ts"
 
 /** The provider asked us to slow down (429). */
 export class RateLimited
@@ -120,6 +121,8 @@ export class ContentFiltered
   extends Data.TaggedError("ContentFiltered")<{
     readonly description: string
     readonly status?: number | undefined
+    /** What the provider counted for it all the same. */
+    readonly usage?: Usage | undefined
   }>
   implements Retryable
 {
@@ -192,6 +195,8 @@ export class InvalidResponse
     readonly status?: number | undefined
     /** Whether content had been delivered before; then it is not retried. Default: `false`. */
     readonly delivered?: boolean | undefined
+    /** What the provider counted for it all the same. */
+    readonly usage?: Usage | undefined
   }>
   implements Retryable
 {
@@ -201,6 +206,7 @@ export class InvalidResponse
     readonly description: string
     readonly status?: number | undefined
     readonly delivered?: boolean | undefined
+    readonly usage?: Usage | undefined
     readonly excerpt?: string
   }) {
     const { excerpt, ...rest } = args

@@ -16,6 +16,7 @@ import * as Wire from "./internal/openai.ts"
 import * as WireRequest from "./internal/openaiRequest.ts"
 import * as Server from "./internal/openaiServer.ts"
 import type { Protocol } from "./internal/protocol.ts"
+import * as Redacting from "./internal/redacting.ts"
 import { ownHeaders } from "./internal/server.ts"
 import { Llm, type OnCut } from "./Llm.ts"
 import type { TokenAuth } from "./TokenAuth.ts"
@@ -101,7 +102,8 @@ const protocol = (options: Options): Protocol => {
       ),
     decode: (body, request) => Wire.decode(body, request, redact),
     reasonOf: (response, body, nowMillis) => Wire.reasonOfResponse(response, body, nowMillis, redact),
-    decoder: (request) => new Wire.ChunkDecoder(request, redact),
+    decoder: (request, said) =>
+      new Wire.ChunkDecoder(request, Redacting.over(redact, request.headers), said !== undefined),
     redact
   }
 }

@@ -58,7 +58,7 @@ export const listed: Prices = {
   "deepseek-v4-pro": perMillion(1.74, 3.48, 0.0145)
 }
 
-/** The prices in force. Provide another table to the layer or around the call. Default: `listed`. */
+/** The prices in force. Provide another table around the calls, or beside the model's layer. Default: `listed`. */
 export const Table: Context.Reference<Prices> = Context.Reference<Prices>("holdfast/llm/Price/Table", {
   defaultValue: () => listed
 })

@@ -25,6 +25,8 @@ export class StreamStalled
     /** The text that had arrived. */
     readonly partial: string
     readonly usage?: Usage | undefined
+    /** Why it could not be taken up again, where that was tried. */
+    readonly cause?: unknown
   }>
   implements Retryable
 {
@@ -59,6 +61,8 @@ export class StreamTruncated
     /** The text that had arrived. */
     readonly partial: string
     readonly usage?: Usage | undefined
+    /** Why it could not be taken up again, where that was tried. */
+    readonly cause?: unknown
     /** Whether any content had been delivered, reasoning included. Default: `false`. */
     readonly delivered?: boolean | undefined
   }>

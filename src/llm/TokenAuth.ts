@@ -18,7 +18,7 @@ import * as Tracer from "effect/Tracer"
 import { Draining } from "../policy/PolicyError.ts"
 import * as Timer from "../policy/Timer.ts"
 import * as Iam from "./internal/iam.ts"
-import { type Reason, Unreachable } from "./LlmError.ts"
+import { InvalidResponse, type Reason, Unreachable } from "./LlmError.ts"
 
 /** Where a layer gets its tokens from. */
 export interface TokenAuth {
@@ -142,7 +142,11 @@ class Source<R> implements TokenAuth {
     const { name, fetch } = this.options
     const { timeoutMillis } = this
     const late = (): Reason => new Unreachable({ description: `${name}: no token within ${timeoutMillis} ms` })
-    const fetched = Timer.within(fetch, timeoutMillis, late)
+    const fetched = Effect.filterOrFail(
+      Timer.within(fetch, timeoutMillis, late),
+      ({ value }) => Redacted.value(value) !== "",
+      (): Reason => new InvalidResponse({ description: `${name}: the token is empty` })
+    )
     return Effect.matchEffect(fetched, {
       onFailure: (reason) => {
         this.pause()

@@ -6,7 +6,7 @@
 import type * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Stream from "effect/Stream"
-import { shapeOf, type Source } from "./internal/objectSchema.ts"
+import { checkName, shapeOf, type Source } from "./internal/objectSchema.ts"
 import { type Conversation, Rounds, type Settings } from "./internal/toolRounds.ts"
 import { type Call, caller, failed, type Outcome, type Tool } from "./internal/toolRun.ts"
 import { type Event, streamed } from "./internal/toolStream.ts"
@@ -44,19 +44,21 @@ export interface ToolOptions<A, RD, E, R> extends Omit<BareToolOptions<E, R>, "p
 
 /**
  * A tool, typed by its parameters. Its defects and interruptions are the loop's; its failures go where `onToolError` says.
- * Throws a `TypeError` for parameters that tell no JSON Schema.
+ * Throws a `TypeError` for a name that no provider takes, and for parameters that tell no JSON Schema or are no object.
  */
-export function tool<A, E, R, RD = never>(options: ToolOptions<A, RD, E, R>): Tool<E, R | RD>
 export function tool<E, R>(options: BareToolOptions<E, R>): Tool<E, R>
+export function tool<A, E, R, RD = never>(options: ToolOptions<A, RD, E, R>): Tool<E, R | RD>
 export function tool<A, RD, E, R>(
   options: ToolOptions<A, RD, E, R> | BareToolOptions<E, R>
 ): Tool<E, R | RD> | Tool<E, R> {
-  const { description, name, timeout = "1 minute" } = options
+  const { description, timeout = "1 minute" } = options
+  const name = checkName(options.name)
   if (options.parameters === undefined) {
     return { spec: { name, description }, call: caller(bare, timeout, options.run) }
   }
   const { run, strict } = options
   const shape = shapeOf(options.parameters, strict === true)
+  if (shape.jsonSchema["type"] !== "object") throw new TypeError(`the parameters of ${name} are no object`)
   return {
     spec: { name, description, parameters: shape.jsonSchema, strict: strict === false ? false : shape.strict },
     call: caller(shape, timeout, run)
@@ -72,14 +74,14 @@ const bare = {
 /** Who hears of a tool's failure: the model, which goes on, or the caller, whose loop fails with it. */
 export type OnToolError = "model" | "caller"
 
-export interface Options<On extends OnToolError = OnToolError> {
+export interface Options<On extends OnToolError = "model"> {
   /** Answers of the model, the last one included. Default: `8`; a loop that needs more mostly goes in circles. */
   readonly maxRounds?: number | undefined
   /** Calls of one answer that run at the same time. Default: `8`; models seldom ask for more at once. */
   readonly concurrency?: number | undefined
   /** The most bytes of one result that the model is told; a note says what was cut. Default: 64 KiB, some 16 000 tokens. */
   readonly maxResultBytes?: number | undefined
-  /** Default: `"model"`, which is told the failure's message. */
+  /** Default: `"model"`, which is told the failure's message, or its fields where it has none. */
   readonly onToolError?: On | undefined
 }
 
@@ -108,12 +110,17 @@ export function run<T extends AnyTool>(
 export function run<T extends AnyTool>(
   tools: ReadonlyArray<T>,
   input: Input,
-  options?: Options<"model">
+  options?: Options
 ): Effect.Effect<Result, LlmError, Llm | ServicesOf<T>>
+export function run<T extends AnyTool>(
+  tools: ReadonlyArray<T>,
+  input: Input,
+  options: Options<OnToolError>
+): Effect.Effect<Result, LlmError | ErrorOf<T>, Llm | ServicesOf<T>>
 export function run<E, R>(
   tools: ReadonlyArray<Tool<E, R>>,
   input: Input,
-  options: Options = {}
+  options: Options<OnToolError> = {}
 ): Effect.Effect<Result, LlmError | E, Llm | R> {
   const request = toRequest(input)
   const loop = Effect.suspend(() =>
@@ -137,12 +144,17 @@ export function stream<T extends AnyTool>(
 export function stream<T extends AnyTool>(
   tools: ReadonlyArray<T>,
   input: Input,
-  options?: Options<"model">
+  options?: Options
 ): Stream.Stream<Event, LlmError, Llm | ServicesOf<T>>
+export function stream<T extends AnyTool>(
+  tools: ReadonlyArray<T>,
+  input: Input,
+  options: Options<OnToolError>
+): Stream.Stream<Event, LlmError | ErrorOf<T>, Llm | ServicesOf<T>>
 export function stream<E, R>(
   tools: ReadonlyArray<Tool<E, R>>,
   input: Input,
-  options: Options = {}
+  options: Options<OnToolError> = {}
 ): Stream.Stream<Event, LlmError | E, Llm | R> {
   const request = toRequest(input)
   const loop = Stream.suspend(() =>
@@ -156,7 +168,7 @@ export function stream<E, R>(
 const toModel = (error: unknown): Effect.Effect<Outcome> => Effect.succeed(failed(error))
 
 const settingsOf = <E, E2>(
-  { concurrency = 8, maxResultBytes = 65_536, maxRounds = 8 }: Options,
+  { concurrency = 8, maxResultBytes = 65_536, maxRounds = 8 }: Options<OnToolError>,
   onFailed: Settings<E, E2>["onFailed"]
 ): Settings<E, E2> => ({ concurrency, maxResultBytes, maxRounds, onFailed })
 

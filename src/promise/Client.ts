@@ -10,33 +10,43 @@ import * as ManagedRuntime from "effect/ManagedRuntime"
 import * as Stream from "effect/Stream"
 import { Embedder, type Embeddings, type Vector } from "../llm/Embedder.ts"
 import type { EmbedderError } from "../llm/EmbedderError.ts"
-import { Llm, type Request, type StreamEvent, type Answer } from "../llm/Llm.ts"
+import { type Answer, Llm, type StreamEvent } from "../llm/Llm.ts"
 import type { LlmError } from "../llm/LlmError.ts"
-import type { Message } from "../llm/Message.ts"
-import * as Policy from "../policy/Policy.ts"
 import { Draining } from "../policy/PolicyError.ts"
 import type { Language, Sandbox } from "../sandbox/Sandbox.ts"
 import { Calls, iterate, run } from "./Bridge.ts"
-import { checkEmbedder, embedderLayer, type EmbedOptions, noEmbedder } from "./Embeddings.ts"
+import { checkEmbedder, checkInputs, embedderLayer, type EmbedOptions, noEmbedder } from "./Embeddings.ts"
 import { checkHttp, type Http, make as makeHttp, type Wire } from "./Http.ts"
+import { type GenerateOptions, type Input, toRequest } from "./Input.ts"
+import { checkLlm } from "./internal/checkLlm.ts"
 import { derive } from "./internal/derive.ts"
-import { httpLayer, logged, noLlm, sandboxLayer } from "./internal/layers.ts"
+import { httpLayer, logged, noLlm, priced, sandboxLayer } from "./internal/layers.ts"
 import { llmLayer } from "./internal/models.ts"
-import { checkLogger, closed as closedWith, ofLlm, ofSandbox, toLayer } from "./Logger.ts"
-import { checkLlm } from "./Model.ts"
+import { streamUnder, together, under } from "./internal/whole.ts"
 import {
+  checkLogger,
+  closed as closedWith,
+  ofAnswers,
+  ofAnswerStream,
+  ofEmbedder,
+  ofLlm,
+  ofSandbox,
+  toLayer
+} from "./Logger.ts"
+import {
+  type BareTool,
   generateObject,
   type ObjectAnswer,
   type ObjectOptions,
   type ObjectSource,
   runTools,
   streamTools,
-  type Tool,
   type ToolAnswer,
   type ToolEvent,
-  type ToolOptions
+  type ToolOptions,
+  type ToolWith
 } from "./Objects.ts"
-import { type CallDefaults, type CallOptions, type ClientOptions, toPolicy, toSettings } from "./Options.ts"
+import { type CallDefaults, type CallOptions, checkClient, type ClientOptions, toPolicy, toPrices } from "./Options.ts"
 import {
   type Execution,
   make as makeSession,
@@ -47,22 +57,12 @@ import {
   runOnce,
   toExecution
 } from "./Session.ts"
+import { type MapOptions, mapSettled, type Settled } from "./Settled.ts"
 import { toDuration, type Time } from "./Time.ts"
 
-/** A question, a conversation, or a whole request. */
-export type Input = string | ReadonlyArray<Message> | Request
-
-export interface GenerateOptions extends CallOptions, Omit<Request, "messages"> {}
-
-/** How one callback of `map` ended. */
-export type Settled<A> =
-  | { readonly status: "fulfilled"; readonly value: A }
-  | { readonly status: "rejected"; readonly reason: unknown }
-
-export interface MapOptions {
-  /** Callbacks at the same time. Default: 10. */
-  readonly concurrency?: number | undefined
-  readonly signal?: AbortSignal | undefined
+/** Tools with these arguments; `undefined` where a tool has none. */
+export type Tools<Inputs extends ReadonlyArray<unknown>> = {
+  readonly [At in keyof Inputs]: ToolWith<Inputs[At]> | BareTool
 }
 
 /** What `close` saw. */
@@ -91,14 +91,14 @@ export interface Client extends AsyncDisposable {
    * Asks the model, runs the tools that it asks for, and goes on until it answers without. Rejects with `RoundsExceeded`
    * when it does not come to an end. `timeout` holds for all answers and tools together.
    */
-  readonly runTools: <Tools extends ReadonlyArray<unknown>>(
-    tools: { readonly [At in keyof Tools]: Tool<Tools[At]> },
+  readonly runTools: <Inputs extends ReadonlyArray<unknown>>(
+    tools: Tools<Inputs>,
     input: Input,
     options?: GenerateOptions & ToolOptions
   ) => Promise<ToolAnswer>
-  /** The same, with the events of all answers and tools as they come; `timeout` holds for each answer. */
-  readonly streamTools: <Tools extends ReadonlyArray<unknown>>(
-    tools: { readonly [At in keyof Tools]: Tool<Tools[At]> },
+  /** The same, with the events of all answers and tools as they come. Leaving the loop aborts the tools' signals. */
+  readonly streamTools: <Inputs extends ReadonlyArray<unknown>>(
+    tools: Tools<Inputs>,
     input: Input,
     options?: GenerateOptions & ToolOptions
   ) => AsyncIterableIterator<ToolEvent> & AsyncDisposable
@@ -127,41 +127,6 @@ export interface Client extends AsyncDisposable {
 /** A client with defaults of its own. Closing is left to the client that it came from. */
 export type Derived = Omit<Client, "close" | typeof Symbol.asyncDispose>
 
-const toRequest = (input: Input, options: (GenerateOptions & ObjectOptions & ToolOptions) | undefined): Request => {
-  const { priority: _priority, signal: _signal, tenant: _tenant, timeout: _timeout, ...mine } = options ?? {}
-  const { concurrency: _c, description: _d, maxAnswers: _a, maxResultBytes: _b, maxRounds: _r, ...more } = mine
-  const { name: _name, onToolError: _onToolError, strict: _strict, ...rest } = more
-  if (typeof input === "string") return { ...rest, messages: [{ role: "user", content: input }] }
-  if ("messages" in input) return { ...input, ...rest, headers: { ...input.headers, ...rest.headers } }
-  return { ...rest, messages: input }
-}
-
-/** `map`'s results in the order of the items. An abort stops what has not begun; what runs is told by its signal. */
-const mapSettled = async <A, B>(
-  items: Iterable<A>,
-  f: (item: A, context: { readonly signal: AbortSignal; readonly index: number }) => Promise<B> | B,
-  { concurrency = 10, ...options }: MapOptions,
-  closed: AbortSignal
-): Promise<Array<Settled<B>>> => {
-  if (!(concurrency >= 1)) throw new TypeError(`map: concurrency ${concurrency} is not a number of at least 1`)
-  const signal = options.signal === undefined ? closed : AbortSignal.any([options.signal, closed])
-  return Effect.runPromise(
-    Effect.forEach(
-      Array.from(items),
-      (item, index) =>
-        Effect.promise(async (): Promise<Settled<B>> => {
-          try {
-            signal.throwIfAborted()
-            return { status: "fulfilled", value: await f(item, { signal, index }) }
-          } catch (reason) {
-            return { status: "rejected", reason }
-          }
-        }),
-      { concurrency }
-    )
-  )
-}
-
 class HoldfastClient implements Client {
   readonly http: Http
   private readonly calls = new Calls()
@@ -175,21 +140,18 @@ class HoldfastClient implements Client {
   private closing: Promise<CloseReport> | undefined
 
   constructor(options: ClientOptions) {
+    checkClient(options)
     const policy = toPolicy(options)
+    const prices = toPrices(options.prices)
     const logger = checkLogger(options.logger)
-    const llm = options.llm === undefined ? noLlm : llmLayer(checkLlm(options.llm), policy)
+    const { embedder, llm } = options
+    const model = llm === undefined ? noLlm : llmLayer(checkLlm(llm), { policy, isLogged: logger !== undefined })
+    this.llm = ManagedRuntime.make(priced(logged(model, logger, ofLlm), prices))
+    const vectors = embedder === undefined ? noEmbedder : embedderLayer(checkEmbedder(embedder), policy)
+    this.embedder = ManagedRuntime.make(priced(logged(vectors, logger, ofEmbedder), prices))
     const sandbox = sandboxLayer(options.sandbox ?? { provider: "local" })
-    this.llm = ManagedRuntime.make(logged(llm, logger, ofLlm))
-    const { embedder } = options
-    this.embedder = ManagedRuntime.make(
-      logged(
-        embedder === undefined ? noEmbedder : embedderLayer(checkEmbedder(embedder), policy),
-        logger,
-        (layer) => layer
-      )
-    )
-    const wire = httpLayer(checkHttp(options.http ?? {}), policy)
     this.sandbox = ManagedRuntime.make(logged(sandbox, logger, ofSandbox))
+    const wire = httpLayer(checkHttp(options.http ?? {}), policy)
     this.wire = ManagedRuntime.make(logged(wire, logger, (layer) => layer))
     this.http = makeHttp(this.wire, this.calls)
     this.logger = logger === undefined ? undefined : toLayer(logger)
@@ -203,38 +165,30 @@ class HoldfastClient implements Client {
     )
   }
 
-  generateObject: Client["generateObject"] = async (schema, input, options = {}) => {
-    // Its time is kept by the whole of it.
-    const { timeout: _, ...settings } = options
-    return this.ask(generateObject(schema, toRequest(input, options), options), settings)
+  generateObject: Client["generateObject"] = async (schema, input, options = {}) =>
+    this.ask(this.telling(generateObject(schema, input, options), "generateObject"), options)
+
+  runTools: Client["runTools"] = async (tools, input, options = {}) =>
+    this.ask(this.telling(runTools(tools, input, options), "runTools"), options)
+
+  streamText: Client["streamText"] = (input, options) =>
+    this.read(Stream.unwrap(Effect.map(Llm, (llm) => llm.streamText(toRequest(input, options)))), options)
+
+  streamTools: Client["streamTools"] = (tools, input, options = {}) => {
+    const events = streamTools(tools, input, options)
+    return this.read(this.logger === undefined ? events : ofAnswerStream(events, "streamTools"), options)
   }
 
-  runTools: Client["runTools"] = async (tools, input, options = {}) => {
-    const { timeout: _, ...settings } = options
-    return this.ask(runTools(tools, toRequest(input, options), options), settings)
+  private telling<A, E, R>(asked: Effect.Effect<A, E, R>, method: string): Effect.Effect<A, E, R> {
+    return this.logger === undefined ? asked : ofAnswers(asked, method)
   }
 
-  streamText: Client["streamText"] = (input, options) => {
-    const request = toRequest(input, options)
-    return this.read(Stream.unwrap(Effect.map(Llm, (llm) => llm.streamText(request))), options)
+  private ask<A, E>(asked: Effect.Effect<A, E, Llm>, options: CallOptions | undefined): Promise<A> {
+    return run(under(asked, options), this.llm, this.calls, options?.signal)
   }
 
-  streamTools: Client["streamTools"] = (tools, input, options = {}) =>
-    this.read(streamTools(tools, toRequest(input, options), options), options)
-
-  private ask<A, E>(asked: Effect.Effect<A, E, Llm>, options: GenerateOptions | undefined): Promise<A> {
-    const settings = toSettings(options)
-    const effect = settings === undefined ? asked : Effect.provideService(asked, Policy.Override, settings)
-    return run(effect, this.llm, this.calls, options?.signal)
-  }
-
-  private read<A, E>(stream: Stream.Stream<A, E, Llm>, options: GenerateOptions | undefined) {
-    const isSet = [options?.timeout, options?.priority, options?.tenant].some((value) => value !== undefined)
-    // A wrong setting rejects the first `next`, as it rejects every other method.
-    const timed = isSet
-      ? Stream.suspend(() => Stream.provideService(stream, Policy.Override, toSettings(options)))
-      : stream
-    return iterate(timed, this.llm, this.calls, options?.signal)
+  private read<A, E>(stream: Stream.Stream<A, E, Llm>, options: CallOptions | undefined) {
+    return iterate(streamUnder(stream, options), this.llm, this.calls, options?.signal)
   }
 
   embed: Client["embed"] = async (input, options) => {
@@ -244,10 +198,9 @@ class HoldfastClient implements Client {
 
   embedMany: Client["embedMany"] = async (inputs, options = {}) => {
     const { priority: _priority, signal, tenant: _tenant, timeout: _timeout, ...rest } = options
-    const settings = toSettings(options)
+    checkInputs(inputs)
     const asked = Effect.flatMap(Embedder, (embedder) => embedder.embed({ ...rest, inputs }))
-    const effect = settings === undefined ? asked : Effect.provideService(asked, Policy.Override, settings)
-    return run(effect, this.embedder, this.calls, signal)
+    return run(under(together(asked), options), this.embedder, this.calls, signal)
   }
 
   createSession: Client["createSession"] = (options = {}) => makeSession(this.sandbox, this.calls, options)

@@ -3,84 +3,110 @@ import type { ConfigError } from "effect/Config"
 import * as Effect from "effect/Effect"
 import type { HttpClient } from "effect/http/HttpClient"
 import * as Layer from "effect/Layer"
-import * as Redacted from "effect/Redacted"
 import { Embedder, type Request } from "../llm/Embedder.ts"
 import { EmbedderError } from "../llm/EmbedderError.ts"
 import { Unauthorized } from "../llm/LlmError.ts"
+import type * as OpenAiEmbedder from "../llm/OpenAiEmbedder.ts"
 import * as Usage from "../llm/Usage.ts"
 import type * as Policy from "../policy/Policy.ts"
+import { checkHeaders, checkTexts } from "./internal/checkLlm.ts"
+import { connected, missing, secret } from "./internal/connected.ts"
 import type { CallOptions } from "./Options.ts"
-import { atLeast, onlyKnown } from "./Time.ts"
+import { atLeast, httpUrl, oneOf, onlyKnown } from "./Time.ts"
 
-/** Which model embeds. */
-export interface EmbedderOptions {
-  /** `"openai"`: any OpenAI-compatible endpoint. */
-  readonly provider: "openai" | "gemini"
+interface Endpoint {
   /** Asked when a call names no model. */
   readonly model: string
-  /** Default: `OPENAI_API_KEY`, or `GEMINI_API_KEY` and then `GOOGLE_API_KEY`; with a `baseUrl` of your own, none. */
-  readonly apiKey?: string | undefined
   /** Default: the provider's own. */
   readonly baseUrl?: string | undefined
   /** Extra headers of each request. */
   readonly headers?: Readonly<Record<string, string>> | undefined
   /** The length of the vectors where a call names none. Default: the model's own. */
   readonly dimensions?: number | undefined
-  /** The most inputs of one request. Default: the provider's own limit. */
+  /** The most inputs of one request. Default: `2048` for OpenAI, `100` for Gemini, their limits. */
   readonly maxInputs?: number | undefined
+  /** The most tokens of one request, each byte counted as one. Default: `300000` for OpenAI, none for Gemini. */
+  readonly maxTokensPerRequest?: number | undefined
   /** Requests of one call at a time. Default: `4`. */
   readonly concurrency?: number | undefined
 }
 
+/** Any OpenAI-compatible endpoint. `encoding` and `scheme` are those of `OpenAiEmbedder.Options`. */
+export interface OpenAiEmbedderOptions extends Endpoint, Pick<OpenAiEmbedder.Options, "encoding" | "scheme"> {
+  readonly provider: "openai"
+  /** Default: the variable `OPENAI_API_KEY`; with a `baseUrl` of your own, none. */
+  readonly apiKey?: string | undefined
+}
+
+export interface GeminiEmbedderOptions extends Endpoint {
+  readonly provider: "gemini"
+  /** Default: the variable `GEMINI_API_KEY`, then `GOOGLE_API_KEY`; with a `baseUrl` of your own, none. */
+  readonly apiKey?: string | undefined
+}
+
+/** Which model embeds. */
+export type EmbedderOptions = OpenAiEmbedderOptions | GeminiEmbedderOptions
+
+/** `timeout` holds for all requests of a call together; the client's `total` for each of them. */
 export interface EmbedOptions extends CallOptions, Omit<Request, "inputs"> {}
 
-const names = ["provider", "model", "apiKey", "baseUrl", "headers", "dimensions", "maxInputs", "concurrency"]
+const numbers = ["dimensions", "maxInputs", "maxTokensPerRequest", "concurrency"] as const
 
-/** Throws a `TypeError` that names what is wrong. */
+const names = ["provider", "model", "apiKey", "baseUrl", "headers", ...numbers]
+
+const namesOf: Readonly<Record<EmbedderOptions["provider"], ReadonlyArray<string>>> = {
+  openai: [...names, "encoding", "scheme"],
+  gemini: names
+}
+
+/** What the types promise, checked for programs without types. Throws a `TypeError` that names what is wrong. */
 export const checkEmbedder = (options: EmbedderOptions): EmbedderOptions => {
-  const { baseUrl, model, provider } = options
-  if (provider !== "openai" && provider !== "gemini") {
-    throw new TypeError(`embedder.provider: ${JSON.stringify(provider)} is not known; choose "openai" or "gemini"`)
-  }
-  onlyKnown(options, names, "embedder")
+  const { baseUrl, headers, model, provider } = options
+  oneOf(provider ?? "nothing", Object.keys(namesOf), "embedder.provider")
+  onlyKnown(options, namesOf[provider], "embedder")
   if (typeof model !== "string" || model === "") throw new TypeError("embedder.model: give the name of a model")
-  if (baseUrl !== undefined && !URL.canParse(baseUrl)) {
-    throw new TypeError(`embedder.baseUrl: ${JSON.stringify(baseUrl)} is not an http(s) URL`)
+  checkTexts(options, ["apiKey"], "embedder")
+  httpUrl(baseUrl, "embedder.baseUrl")
+  checkHeaders(headers, "embedder.headers")
+  for (const name of numbers) atLeast(options[name], 1, `embedder.${name}`)
+  if (provider === "openai") {
+    oneOf(options.encoding, ["float", "base64"], "embedder.encoding")
+    oneOf(options.scheme, ["Bearer", "Api-Key"], "embedder.scheme")
   }
-  for (const name of ["dimensions", "maxInputs", "concurrency"] as const) atLeast(options[name], 1, `embedder.${name}`)
   return options
+}
+
+/** A text is a list, too: of letters. */
+export const checkInputs = (inputs: unknown): void => {
+  if (Array.isArray(inputs) && inputs.every((input) => typeof input === "string")) return
+  throw new TypeError("embed: give texts: one to `embed`, a list of them to `embedMany`")
 }
 
 const load = async (
   options: EmbedderOptions,
   policy: Policy.Policy
 ): Promise<Layer.Layer<Embedder, ConfigError, HttpClient>> => {
-  const { apiKey, provider, ...rest } = options
-  const settings = { ...rest, policy, apiKey: apiKey === undefined ? undefined : Redacted.make(apiKey) }
-  return provider === "gemini"
-    ? (await import("../llm/GeminiEmbedder.ts")).layerConfig(settings)
-    : (await import("../llm/OpenAiEmbedder.ts")).layerConfig(settings)
+  if (options.provider === "gemini") {
+    const { apiKey, provider: _, ...rest } = options
+    return (await import("../llm/GeminiEmbedder.ts")).layerConfig({ ...rest, policy, apiKey: secret(apiKey) })
+  }
+  const { apiKey, provider: _, ...rest } = options
+  return (await import("../llm/OpenAiEmbedder.ts")).layerConfig({ ...rest, policy, apiKey: secret(apiKey) })
 }
 
-const notConfigured =
-  (provider: string) =>
-  ({ message }: ConfigError): Layer.Layer<Embedder, EmbedderError> => {
-    const reason = new Unauthorized({ description: `${message}, or give createClient the option embedder.apiKey` })
-    const nothing = { inputs: 0, finished: 0, usage: Usage.empty, vectors: [], attempts: [] }
-    return Layer.effect(Embedder, Effect.fail(new EmbedderError({ provider, reason, ...nothing })))
-  }
+const notConfigured = (error: ConfigError, provider: string): EmbedderError => {
+  const reason = new Unauthorized({ description: missing(error, "embedder.apiKey") })
+  const nothing = { inputs: 0, finished: 0, usage: Usage.empty, vectors: [], attempts: [] }
+  return new EmbedderError({ provider, reason, ...nothing })
+}
 
 /** The embedder of these options, over connections of its own. */
 export const embedderLayer = (options: EmbedderOptions, policy: Policy.Policy): Layer.Layer<Embedder, EmbedderError> =>
-  Layer.unwrap(
-    Effect.map(
-      Effect.promise(() => Promise.all([load(options, policy), import("../http/UndiciHttpClient.ts")])),
-      ([embedder, UndiciHttpClient]) => {
-        const connections = policy.options.maxConcurrency
-        const http = UndiciHttpClient.layer({ connections, connectTimeout: policy.timeout.connectMillis })
-        return Layer.provide(Layer.catch(embedder, notConfigured(options.provider)), http)
-      }
-    )
+  connected(
+    () => load(options, policy),
+    options,
+    policy,
+    (error) => Layer.effect(Embedder, Effect.fail(notConfigured(error, options.provider)))
   )
 
 /** In the place of an embedder that was not named. */

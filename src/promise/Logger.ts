@@ -10,9 +10,12 @@ import * as Layer from "effect/Layer"
 import * as EffectLogger from "effect/Logger"
 import * as References from "effect/References"
 import * as Stream from "effect/Stream"
+import { Embedder } from "../llm/Embedder.ts"
+import type { EmbedderError } from "../llm/EmbedderError.ts"
 import { Llm } from "../llm/Llm.ts"
-import type { LlmError } from "../llm/LlmError.ts"
+import { LlmError } from "../llm/LlmError.ts"
 import { outcomeOf } from "../policy/internal/outcome.ts"
+import type { FallbackEvent } from "../policy/Fallback.ts"
 import { isPolicyError } from "../policy/PolicyError.ts"
 import type { RetryEvent } from "../policy/Retry.ts"
 import { type Execution, Sandbox, type Session } from "../sandbox/Sandbox.ts"
@@ -87,14 +90,43 @@ export const closed = (report: { readonly finished: number; readonly interrupted
   return Effect.logInfo(`closed: ${finished} finished, ${interrupted} interrupted`, fields)
 }
 
-/** Says how a call failed: a refusal loudly, since nobody below has seen the call; the caller has the error itself. */
-const failed = (method: string, error: LlmError | SandboxError): Effect.Effect<void> => {
+/** Says that a call is asked of another member of a pool or a fallback. */
+export const moving = ({ error, from, to }: FallbackEvent): Effect.Effect<void> => {
   const reason = outcomeOf(error)
-  if (isPolicyError(error.reason)) {
-    return Effect.logWarning(`${method} was refused: ${reason}`, { event: "refused", method, reason })
-  }
-  return Effect.logDebug(`${method} failed: ${reason}`, { event: "failed", method, reason })
+  return Effect.logWarning(`moved from ${from} to ${to}: ${reason}`, { event: "moved", from, to, reason })
 }
+
+/** Reasons that were told, by what is below: a failure is told once. */
+const told = new WeakSet<object>()
+
+/** Says how a call failed: a refusal loudly, since nobody below has seen the call; the caller has the error itself. */
+const failed = (method: string, error: LlmError | EmbedderError | SandboxError): Effect.Effect<void> =>
+  Effect.suspend(() => {
+    if (told.has(error.reason)) return Effect.void
+    told.add(error.reason)
+    const reason = outcomeOf(error)
+    if (isPolicyError(error.reason)) {
+      return Effect.logWarning(`${method} was refused: ${reason}`, { event: "refused", method, reason })
+    }
+    return Effect.logDebug(`${method} failed: ${reason}`, { event: "failed", method, reason })
+  })
+
+/** The same call of several answers, which says how it fails. */
+export const ofAnswers = <A, E, R>(self: Effect.Effect<A, E, R>, method: string): Effect.Effect<A, E, R> =>
+  Effect.tapError(self, (error) => (error instanceof LlmError ? failed(method, error) : Effect.void))
+
+/** The same for a stream. */
+export const ofAnswerStream = <A, E, R>(self: Stream.Stream<A, E, R>, method: string): Stream.Stream<A, E, R> =>
+  Stream.tapError(self, (error) => (error instanceof LlmError ? failed(method, error) : Effect.void))
+
+/** The same `Embedder`, which says how its calls fail. */
+export const ofEmbedder = <E>(layer: Layer.Layer<Embedder, E>): Layer.Layer<Embedder, E> =>
+  Layer.flatMap(layer, (context) => {
+    const { embed } = Context.get(context, Embedder)
+    return Layer.succeed(Embedder, {
+      embed: (request) => Effect.tapError(embed(request), (error) => failed("embed", error))
+    })
+  })
 
 /** The same `Llm`, which says how its calls fail. */
 export const ofLlm = <E>(layer: Layer.Layer<Llm, E>): Layer.Layer<Llm, E> =>

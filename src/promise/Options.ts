@@ -1,5 +1,6 @@
 /** What `createClient` is told, in plain values, and how it is read. */
 import type { Duration } from "effect/Duration"
+import * as Price from "../llm/Price.ts"
 import type { Priority } from "../policy/Concurrency.ts"
 import * as Policy from "../policy/Policy.ts"
 import type * as Timeout from "../policy/Timeout.ts"
@@ -9,7 +10,7 @@ import { type LimitOptions, toLimits } from "./Limits.ts"
 import type { Logger } from "./Logger.ts"
 import type { LlmOptions } from "./Model.ts"
 import { type RetryOptions, toRetry } from "./Retry.ts"
-import { atLeast, durations, onlyKnown, type Time, toDuration } from "./Time.ts"
+import { atLeast, durations, oneOf, onlyKnown, type Time, toDuration } from "./Time.ts"
 
 /** Which sandbox runs code. */
 export interface SandboxOptions {
@@ -45,7 +46,9 @@ export interface ClientOptions extends LimitOptions {
   readonly maxQueue?: number | undefined
   /** The longest wait for a slot; then the call rejects with `Shed`. Default: none, the call's own time decides. */
   readonly maxWait?: Time | undefined
-  /** Where retries, refusals, killed sandboxes and the closing are written. Default: nowhere. */
+  /** US dollars for a million tokens, by the name of the model, over the list prices that are known. Default: these alone. */
+  readonly prices?: Price.Prices | undefined
+  /** Where retries, moves, refusals, killed sandboxes and the closing are written. Default: nowhere. */
   readonly logger?: Logger | undefined
 }
 
@@ -65,6 +68,38 @@ export interface CallOptions {
 export interface CallDefaults extends CallOptions {
   /** Extra headers of each request to a model; a call's own are added to them. */
   readonly headers?: Readonly<Record<string, string>> | undefined
+}
+
+const names =
+  "llm embedder sandbox http retry timeout maxConcurrency maxQueue maxWait prices logger rateLimit retryBudget circuit hedge costBudget adaptive ageing".split(
+    " "
+  )
+
+/** What the types promise of the whole, checked for programs without types. Throws a `TypeError` that names what is wrong. */
+export const checkClient = (options: ClientOptions): void => {
+  if (typeof options !== "object" || options === null) throw new TypeError("createClient: give an object of options")
+  onlyKnown(options, names, "createClient")
+  const { sandbox } = options
+  if (sandbox === undefined) return
+  oneOf(sandbox.provider ?? "nothing", ["local"], "sandbox.provider")
+  onlyKnown(sandbox, ["provider", "maxSessions"], "sandbox")
+  atLeast(sandbox.maxSessions, 1, "sandbox.maxSessions")
+}
+
+const parts = ["input", "output", "cachedInput", "cacheWriteInput"]
+
+/** The known prices and these. Throws a `TypeError` that names the one that is wrong. */
+export const toPrices = (prices: Price.Prices | undefined): Price.Prices | undefined => {
+  if (prices === undefined) return undefined
+  for (const [model, price] of Object.entries(prices)) {
+    const where = `prices[${JSON.stringify(model)}]`
+    onlyKnown(price, parts, where)
+    const { cachedInput, cacheWriteInput, input, output } = price
+    if (input === undefined || output === undefined) throw new TypeError(`${where}: give its input and its output`)
+    for (const [part, value] of Object.entries({ input, output, cachedInput, cacheWriteInput }))
+      atLeast(value, 0, `${where}.${part}`)
+  }
+  return { ...Price.listed, ...prices }
 }
 
 const timeouts = ["connect", "attempt", "firstContent", "idleContent", "total"]

@@ -53,3 +53,19 @@ export const onlyKnown = (options: object, names: ReadonlyArray<string>, where: 
     throw new TypeError(`${where}.${name}: there is no such option; there are ${names.join(", ")}`)
   }
 }
+
+/** Refuses what is none of these values. */
+export const oneOf = (value: unknown, allowed: ReadonlyArray<unknown>, option: string): void => {
+  if (value === undefined || allowed.includes(value)) return
+  const known = allowed.map((one) => JSON.stringify(one)).join(", ")
+  throw new TypeError(`${option}: ${JSON.stringify(value) ?? typeof value} is not one of ${known}`)
+}
+
+/** Refuses what is no address of a server. */
+export const httpUrl = (value: unknown, option: string): void => {
+  if (value === undefined) return
+  if (typeof value === "string" && URL.canParse(value) && /^https?:$/.test(new URL(value).protocol)) return
+  throw new TypeError(
+    `${option}: ${JSON.stringify(value) ?? typeof value} is not an http(s) URL; give one like "http://127.0.0.1:4010/v1"`
+  )
+}

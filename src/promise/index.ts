@@ -1,15 +1,6 @@
 /** holdfast for plain programs: promises, AbortSignal, `for await`, `await using`. */
-export {
-  type Client,
-  type CloseReport,
-  createClient,
-  type GenerateOptions,
-  type Input,
-  type MapOptions,
-  type Settled,
-  type Derived
-} from "./Client.ts"
-export type { EmbedderOptions, EmbedOptions } from "./Embeddings.ts"
+export { type Client, type CloseReport, createClient, type Derived, type Tools } from "./Client.ts"
+export type { EmbedderOptions, EmbedOptions, GeminiEmbedderOptions, OpenAiEmbedderOptions } from "./Embeddings.ts"
 export * from "./Errors.ts"
 export {
   type Http,
@@ -24,6 +15,7 @@ export {
   type HttpResponse,
   type HttpTlsOptions
 } from "./Http.ts"
+export type { GenerateOptions, Input } from "./Input.ts"
 export type { CircuitOptions, HedgeOptions, LimitOptions, RateLimitOptions } from "./Limits.ts"
 export type { Logger, LogFields, PlainLogger } from "./Logger.ts"
 export type {
@@ -35,11 +27,13 @@ export type {
   GeminiOptions,
   LlmOptions,
   OpenAiOptions,
+  OpenAiWays,
   PoolMember,
   PoolOptions,
   SingleOptions
 } from "./Model.ts"
 export {
+  type BareTool,
   type ObjectAnswer,
   type ObjectOptions,
   type ObjectSource,
@@ -48,10 +42,12 @@ export {
   type ToolAnswer,
   type ToolCallContext,
   type ToolEvent,
-  type ToolOptions
+  type ToolOptions,
+  type ToolWith
 } from "./Objects.ts"
 export type { CallDefaults, CallOptions, ClientOptions, SandboxOptions, TimeoutOptions } from "./Options.ts"
 export type { Classified, RetryEvent, RetryOptions } from "./Retry.ts"
 export type { Execution, ExecutionEvent, RunOptions, Session, SessionOptions } from "./Session.ts"
+export type { MapOptions, Settled } from "./Settled.ts"
 export { type ClosedBySignal, closeOnSignals, type SignalOptions } from "./Shutdown.ts"
 export type { Time } from "./Time.ts"

@@ -3,6 +3,7 @@ import { Context, Effect, Exit, Layer, Redacted, Scope } from "effect"
 import { UndiciHttpClient } from "holdfast/http"
 import { EvolutionLlm, Llm } from "holdfast/llm"
 import type { Attempt } from "holdfast/policy"
+import { createClient } from "holdfast/promise"
 import { describe, expect, it } from "vitest"
 import { policyOf, row, useServer } from "./rows.ts"
 
@@ -32,7 +33,15 @@ const openLlm = async ({ secret, ...rest }: Pair): Promise<Asking> => {
   }
 }
 
-const doors = [{ name: "Llm", open: openLlm }]
+const openClient = async (pair: Pair): Promise<Asking> => {
+  const client = createClient({ llm: { provider: "evolution", ...pair }, retry: { base: 1 } })
+  return { ask: () => client.generateText("hi"), close: () => client.close() }
+}
+
+const doors = [
+  { name: "Llm", open: openLlm },
+  { name: "createClient", open: openClient }
+]
 
 describe.each(doors)("through the $name", ({ open }) => {
   const opened = async (id: string) => {

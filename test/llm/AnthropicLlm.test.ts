@@ -294,8 +294,9 @@ describe("AnthropicLlm sends", () => {
         { type: "tool_use", id: "a", name: "look", input: {}, caller: { type: "direct" } }
       ]
       const toolCalls = [call("a", "look", {})]
-      const own = Message.turn({ text: "let me look", toolCalls, native: { format: "anthropic", content } })
-      const other = Message.turn({ text: "let me look", toolCalls, native: { format: "gemini", content } })
+      const plain = { text: "\n\nlet me look", reasoning: "hm", toolCalls }
+      const own = Message.turn({ ...plain, native: { format: "anthropic", content } })
+      const other = Message.turn({ ...plain, native: { format: "gemini", content } })
       const sent = (turn: Message.Message) =>
         Effect.map(bodyOf({ messages: [Message.user("hi"), turn] }), ({ messages }) =>
           Array.isArray(messages) ? messages[1]?.content : undefined
@@ -303,8 +304,119 @@ describe("AnthropicLlm sends", () => {
       // The API writes blank texts and refuses them.
       assert.deepStrictEqual(yield* sent(own), content.toSpliced(2, 1))
       assert.deepStrictEqual(yield* sent(other), [
-        { type: "text", text: "let me look" },
+        { type: "text", text: "\n\nlet me look" },
         { type: "tool_use", id: "a", name: "look", input: {} }
+      ])
+    })
+  )
+
+  it.effect("no turn of this API that somebody has edited, but what was made of it", () =>
+    Effect.gen(function* () {
+      const content = [
+        { type: "thinking", thinking: "card 4111", signature: "sig" },
+        { type: "text", text: "card 4111" },
+        { type: "tool_use", id: "a", name: "look", input: { b: 1, a: 2 } }
+      ]
+      const own = Message.turn({
+        text: "card 4111",
+        reasoning: "card 4111",
+        toolCalls: [call("a", "look", { a: 2, b: 1 })],
+        native: { format: "anthropic", content }
+      })
+      const sent = (turn: Message.AssistantMessage) =>
+        Effect.map(bodyOf({ messages: [Message.user("hi"), turn] }), ({ messages }) => JSON.stringify(messages))
+      assert.include(yield* sent(own), "4111")
+      const edits: ReadonlyArray<Partial<Message.AssistantMessage>> = [
+        { content: "card [redacted]" },
+        { reasoning: undefined },
+        { toolCalls: [] },
+        { toolCalls: [call("a", "look", { a: 2 })] },
+        { toolCalls: [call("b", "look", { a: 2, b: 1 })] }
+      ]
+      for (const edit of edits) assert.notInclude(yield* sent({ ...own, ...edit }), "sig", JSON.stringify(edit))
+      assert.notInclude(yield* sent({ ...own, content: "card [redacted]" }), "4111")
+    })
+  )
+
+  it.effect("calls under ids that differ in all of the conversation, and results under those of their calls", () =>
+    Effect.gen(function* () {
+      const calls = [call("call_0", "look", {}), call("a.b", "look", {}), call("a_b", "look", {})]
+      const round = [
+        Message.turn({ text: "", toolCalls: calls }),
+        ...calls.map((one) => Message.toolResult(one, one.id)),
+        Message.user("go on")
+      ]
+      const { messages } = yield* bodyOf({ messages: [Message.user("hi"), ...round, ...round] })
+      const blocks: ReadonlyArray<Record<string, unknown>> = Array.isArray(messages)
+        ? messages.flatMap(({ content }) => content)
+        : []
+      const ids = ["call_0", "a_b", "a_b_2", "call_0_2", "a_b_3", "a_b_2_2"]
+      assert.deepStrictEqual(
+        blocks.flatMap(({ id }) => id ?? []),
+        ids
+      )
+      assert.deepStrictEqual(
+        blocks.flatMap((block) => (block.type === "tool_result" ? [[block.tool_use_id, block.content]] : [])),
+        ids.map((id, index) => [id, calls[index % 3]?.id])
+      )
+    })
+  )
+
+  it.effect("results behind the turn that asked for them, whatever came in between", () =>
+    Effect.gen(function* () {
+      const turn = Message.turn({ text: "", toolCalls: [call("a", "look", {})] })
+      const result = Message.toolResult({ id: "a", name: "look" }, "seen")
+      const between = [Message.system("be brief"), Message.user("hurry"), Message.assistant("I do")]
+      const { messages } = yield* bodyOf({ messages: [Message.user("hi"), turn, ...between, result] })
+      assert.deepStrictEqual(Array.isArray(messages) ? messages.slice(1) : [], [
+        { role: "assistant", content: [{ type: "tool_use", id: "a", name: "look", input: {} }] },
+        {
+          role: "user",
+          content: [
+            { type: "tool_result", tool_use_id: "a", content: "seen" },
+            { type: "text", text: "hurry" }
+          ]
+        },
+        { role: "assistant", content: [{ type: "text", text: "I do" }] }
+      ])
+    })
+  )
+
+  it.effect("the names of old tools, which must not be used any more", () =>
+    Effect.gen(function* () {
+      const turn = Message.turn({ text: "", toolCalls: [call("a", "look", {}), call("b", "look", {})] })
+      const results = [call("a", "look", {}), call("b", "look", {})].map((one) => Message.toolResult(one, "seen"))
+      const sent = yield* bodyOf({ messages: [Message.user("hi"), turn, ...results], toolChoice: "auto" })
+      assert.deepStrictEqual(sent.tools, [{ name: "look", input_schema: { type: "object", properties: {} } }])
+      assert.deepStrictEqual(sent.tool_choice, { type: "none" })
+    })
+  )
+
+  it.effect("nothing that says nothing", () =>
+    Effect.gen(function* () {
+      for (const silent of [Message.user(""), Message.user([]), Message.user([{ type: "text", text: " \n" }])]) {
+        assert.include(yield* refusalOf({ messages: [Message.system("be brief"), silent] }), "that says something")
+        const { messages } = yield* bodyOf({ messages: [silent, Message.user("hi")] })
+        assert.deepStrictEqual(messages, [{ role: "user", content: [{ type: "text", text: "hi" }] }])
+      }
+    })
+  )
+
+  it.effect("the bytes of an address that holds them, whatever its parameters", () =>
+    Effect.gen(function* () {
+      const content: ReadonlyArray<Message.Part> = [
+        { type: "image", url: "data:image/png;charset=utf-8;base64,iVBORw==" },
+        { type: "file", url: "data:;base64,JVBERg==", mediaType: "application/pdf" },
+        { type: "file", url: "data:text/plain;charset=utf-8;base64,aGk=" }
+      ]
+      const { messages } = yield* bodyOf({ messages: [Message.user(content)] })
+      const sources: ReadonlyArray<unknown> = Array.isArray(messages)
+        ? messages[0]?.content.map(({ source }: { readonly source: unknown }) => source)
+        : []
+      assert.deepStrictEqual(sources, [
+        { type: "base64", media_type: "image/png", data: "iVBORw==" },
+        { type: "base64", media_type: "application/pdf", data: "JVBERg==" },
+        { type: "text", media_type: "text/plain", data: "hi" }
       ])
     })
   )

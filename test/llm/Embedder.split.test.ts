@@ -5,7 +5,7 @@ import { HttpClient } from "effect/http"
 import { TestClock } from "effect/testing"
 import { UndiciHttpClient } from "holdfast/http"
 import { Embedder, type EmbedderError, GeminiEmbedder, OpenAiEmbedder, Spending } from "holdfast/llm"
-import { Policy } from "holdfast/policy"
+import { Deadline, Policy } from "holdfast/policy"
 import { TestHttpClient } from "holdfast/testing"
 import * as http from "node:http"
 import { vectorOf } from "../fixtures/embeddings.ts"
@@ -282,6 +282,22 @@ describe("Embedder, failing in part", () => {
       assert.deepInclude(error, { code: "Unauthorized", finished: 0 })
       assert.deepStrictEqual(outcomes(error), ["RateLimited", "Unauthorized"])
     }).pipe(Effect.provide(byText((text) => (text === "waits" ? busy() : Effect.as(Effect.yieldNow, refused())))))
+  )
+
+  it.effect("has all that is finished at the deadline around it", () =>
+    Effect.gen(function* () {
+      const inputs = Array.from({ length: 10 }, (_, index) => `${index}`)
+      const embedded = Embedder.embedMany(inputs).pipe(Deadline.within("3500 millis"), Effect.flip)
+      const fiber = yield* Effect.forkChild(embedded)
+      yield* TestClock.adjust("3500 millis")
+      const error = yield* Fiber.join(fiber)
+      assert.deepInclude(error, { _tag: "EmbedderError", code: "DeadlineExceeded", finished: 6 })
+      assert.deepStrictEqual(
+        "vectors" in error ? error.vectors : [],
+        inputs.map((_, place) => (place < 6 ? [1, 2] : undefined))
+      )
+      assert.strictEqual((yield* Ref.get(yield* TestHttpClient.Requests)).length, 8)
+    }).pipe(Effect.provide(byText(() => Effect.as(Effect.sleep("1 second"), answer([1, 2])), { concurrency: 2 })))
   )
 
   it.effect("does not wait for what stands in line for a slot", () =>

@@ -179,7 +179,10 @@ describe("LlmObject", () => {
       const { exit, requests } = yield* scripted({ text: '{"name":"Par', finishReason: "length" }, ask)
       const { reason } = errorOf(exit)
       assert.strictEqual(requests.length, 1)
-      assert.include(reason.message, "maxTokens")
+      assert.strictEqual(
+        reason.message,
+        "no object in 1 answer ($: it was cut off by `maxTokens`); `text` has the last one, raise `maxTokens`"
+      )
       // Some models go on with blanks without end.
       const blanks = { text: `${JSON.stringify(paris)}\n\n\n`, finishReason: "length" } as const
       assert.deepStrictEqual(valueOf((yield* scripted(blanks, ask)).exit).value, paris)
@@ -233,7 +236,8 @@ describe("LlmObject", () => {
       const input: Llm.Request = { ...Llm.toRequest("?"), tools: [{ name: "lookup" }] }
       const { exit, requests } = yield* scripted({ toolCalls: [call] }, LlmObject.generate(City, input))
       assert.deepStrictEqual([requests.length, requests[0]?.toolChoice], [1, "none"])
-      assert.include(errorOf(exit).message, "ToolLoop")
+      assert.include(errorOf(exit).message, "($: it asks for lookup); `text` has the last one, run `ToolLoop` first")
+      assert.notInclude(errorOf(exit).message, "maxAnswers")
       assert.isFalse("toolChoice" in ((yield* scripted("", ask)).requests[0] ?? {}))
     })
   )
@@ -409,6 +413,61 @@ describe("LlmObject", () => {
       const told = reason._tag === "ObjectMismatch" ? reason.issues : []
       assert.strictEqual(told.length, 10)
       assert.isBelow(told.join("").length, 2100)
+    })
+  )
+
+  it.effect("has words for the checks of numbers, in strict mode, too", () =>
+    Effect.gen(function* () {
+      const Numbers = Schema.Struct({
+        a: Schema.Int,
+        b: Schema.optionalKey(Schema.Int),
+        c: Schema.Finite,
+        d: Schema.Int.check(Schema.isGreaterThan(5))
+      })
+      for (const strict of [true, false]) {
+        const program = LlmObject.generate(Numbers, "?", { strict, maxAnswers: 1 })
+        const { reason } = errorOf((yield* scripted('{"a":1.5,"b":2.5,"c":1e999,"d":1.5}', program)).exit)
+        const told = reason._tag === "ObjectMismatch" ? reason.issues : []
+        assert.include(told[0], "$.a: Expected an integer")
+        assert.include(told[1], "$.b: Expected an integer")
+        assert.include(told[2], "$.c: Expected a finite number")
+        assert.isFalse(told.join().includes("<filter>"), told.join())
+      }
+    })
+  )
+
+  it.effect("shows no half of a letter where a line is cut", () =>
+    Effect.gen(function* () {
+      const schema = standard<never>(() => ({ issues: [{ message: `${"x".repeat(196)}👍${"x".repeat(9)}` }] }))
+      const { reason } = errorOf((yield* scripted("{}", LlmObject.generate({ schema, jsonSchema: {} }, "?"))).exit)
+      const [line = "\ud800"] = reason._tag === "ObjectMismatch" ? reason.issues : []
+      assert.isTrue(line.isWellFormed())
+    })
+  )
+
+  it.effect("dies of what is no source, and of a name that no provider takes", () =>
+    Effect.gen(function* () {
+      const defectOf = (exit: Exit.Exit<unknown, unknown>) => {
+        const reason = Exit.isFailure(exit) ? exit.cause.reasons[0] : undefined
+        const defect = reason?._tag === "Die" ? reason.defect : undefined
+        assert.instanceOf(defect, TypeError)
+        return String(defect)
+      }
+      // As untyped code gives it.
+      const bare: LlmObject.Source<unknown> = JSON.parse('{"type":"object"}')
+      const none: LlmObject.Source<unknown> = JSON.parse("null")
+      for (const source of [bare, none]) {
+        const { exit } = yield* scripted("{}", LlmObject.generate(source, "?"))
+        assert.include(defectOf(exit), "is a Schema of Effect, a Standard Schema, { schema, jsonSchema }")
+      }
+      const input = () => {
+        throw new Error("Date cannot be represented in JSON Schema")
+      }
+      const dated = { "~standard": { ...numbers["~standard"], jsonSchema: { input, output: input } } }
+      const said = defectOf((yield* scripted("{}", LlmObject.generate(dated, "?"))).exit)
+      assert.include(said, "(Date cannot be represented in JSON Schema); give it as { schema, jsonSchema }")
+      const named = yield* scripted("{}", LlmObject.generate(City, "?", { name: "my answer!" }))
+      assert.include(defectOf(named.exit), '"my answer!"')
     })
   )
 

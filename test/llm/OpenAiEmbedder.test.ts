@@ -254,10 +254,9 @@ describe("OpenAiEmbedder", () => {
 
   it.effect("fails once, without retries, where a server does not shorten vectors", () =>
     Effect.gen(function* () {
-      const embedder = yield* Embedder.Embedder
-      const error = yield* Effect.flip(embedder.embed({ inputs: ["a"], dimensions: 2 }))
+      const error = yield* Effect.flip(Embedder.embedMany({ inputs: ["a"], dimensions: 2 }))
       assert.strictEqual(error.code, "InvalidResponse")
-      assert.include(error.message, "asked for vectors of 2 numbers, got 3")
+      assert.include(error.message, "asked for vectors of 2 numbers, got 3; leave `dimensions` out")
       assert.strictEqual((yield* Ref.get(yield* TestHttpClient.Requests)).length, 1)
     }).pipe(Effect.provide(scripted(answer([{ index: 0, embedding: [1, 2, 3] }]), { policy: quick })))
   )

@@ -1,8 +1,8 @@
 /** Streams that break after content, on a real socket: cut after every possible delta, ended early, stalled, refused. */
-import { Effect, Layer, Redacted, Stream } from "effect"
+import { Effect, Exit, Layer, Option, Redacted, Stream } from "effect"
 import { UndiciHttpClient } from "holdfast/http"
-import { Llm, type LlmError, OpenAiLlm, Spending } from "holdfast/llm"
-import { Policy } from "holdfast/policy"
+import { Llm, LlmError, LlmPool, OpenAiLlm, Spending } from "holdfast/llm"
+import { CostBudget, Policy } from "holdfast/policy"
 import { createServer, type ServerResponse } from "node:http"
 import { once } from "node:events"
 import { text as readText } from "node:stream/consumers"
@@ -20,6 +20,7 @@ interface Received {
 type Break = (response: ServerResponse) => void
 
 const received: Array<Received> = []
+const keys: Array<unknown> = []
 let plan: Array<{ readonly after: number; readonly how: Break }> = []
 /** The deltas of the answer. */
 let deltas: ReadonlyArray<object> = []
@@ -48,6 +49,7 @@ const server = createServer((request, response) => {
   void readText(request).then((body) => {
     const read: Received = JSON.parse(body)
     received.push(read)
+    keys.push(request.headers["idempotency-key"])
     response.writeHead(200, { "content-type": "text/event-stream", "x-request-id": `req-${received.length}` })
     const broken = plan.shift()
     const parts = left(isBeginning(read)).map((delta) => chunk(delta))
@@ -271,6 +273,123 @@ describe("recovery", () => {
     const told = await stream({ onCut: "restart" }, [{ after: 4, how: cut }], { onCut: "fail" })
     assert.strictEqual(told.error?.code, "StreamCut")
     assert.strictEqual(received.length, 1)
+  })
+
+  it("is tried again by a reader who gave up waiting for it and comes back", async () => {
+    deltas = asText
+    const hang: Break = () => {}
+    for (const options of [{ onCut: "restart" }, { onCut: "continue", prefix: "prefix" }] as const) {
+      received.length = 0
+      plan = [
+        { after: 3, how: cut },
+        { after: 0, how: hang }
+      ]
+      const events: Array<Llm.StreamEvent> = []
+      const read = Effect.gen(function* () {
+        const pull = yield* Stream.toPull(Llm.streamText("hi"))
+        for (;;) {
+          const pulled = yield* Effect.exit(Effect.timeoutOption(pull, "300 millis"))
+          // An end is told by failing with `Done`; a reader that waits no longer may come back.
+          if (Exit.isFailure(pulled)) return pulled
+          if (Option.isSome(pulled.value)) events.push(...pulled.value.value)
+        }
+      })
+      await Effect.runPromise(Effect.scoped(Effect.provide(read, layerOf(options))))
+      assert.strictEqual(events.reduce(Llm.collect, Llm.collected).text, whole)
+      assert.strictEqual(events.at(-1)?.type, "finish")
+      assert.strictEqual(received.length, 3)
+    }
+  })
+
+  it("fails with the break and what had arrived when it cannot be mended, and says why", async () => {
+    deltas = asText
+    const refused: Break = (response) => response.destroy()
+    const told = await stream({ onCut: "restart", policy: Policy.make({ retry: { retries: 1, base: 1 } }) }, [
+      { after: 3, how: cut },
+      { after: 0, how: refused }
+    ])
+    const { error, spent } = told
+    assert.deepInclude(error?.reason, { _tag: "StreamCut", partial: words.slice(0, 3).join("") })
+    assert.strictEqual(error?.reason.cause instanceof LlmError.ConnectionLost, true)
+    assert.deepInclude(error, { phase: "answered", isRetryable: false, delivered: true })
+    assert.isAbove(error?.usage?.outputTokens ?? 0, 0)
+    assert.deepStrictEqual(
+      spent.calls.map(({ outcome }) => outcome),
+      ["StreamCut"]
+    )
+  })
+
+  it("tells an error behind content as answered: whoever tries again tells somebody twice", async () => {
+    deltas = asText
+    const { error, spent } = await stream({}, [{ after: 3, how: refuse }])
+    assert.deepInclude(error, { code: "Overloaded", phase: "answered", isRetryable: false, delivered: true })
+    assert.isAbove(error?.usage?.outputTokens ?? 0, 0)
+    assert.strictEqual(spent.calls[0]?.outcome, "Overloaded")
+  })
+
+  it("stays with the member of a pool that has begun to answer", async () => {
+    deltas = asText
+    received.length = 0
+    let requests = 0
+    const throttled: Break = (response) =>
+      response.end(
+        `data: ${JSON.stringify({ error: { message: "slow down", type: "rate_limit_exceeded", code: "429" } })}\n\n`
+      )
+    plan = [
+      { after: 3, how: throttled },
+      { after: 0, how: cut }
+    ]
+    const member = layerOf({ onCut: "restart" })
+    const read = Stream.runFold(
+      Stream.tap(Llm.streamText("hi"), () => Effect.sync(() => void requests++)),
+      () => Llm.collected,
+      Llm.collect
+    )
+    const { finish, text } = await Effect.runPromise(
+      Effect.provide(read, LlmPool.layer([{ llm: member }, { llm: layerOf({ onCut: "restart" }) }]))
+    )
+    assert.strictEqual(text, whole)
+    assert.strictEqual(finish?.attempts.length, 3)
+    assert.strictEqual(received.length, 3)
+  })
+
+  it("has a key of its own for each body", async () => {
+    deltas = asText
+    keys.length = 0
+    const breaks = [
+      { after: 3, how: cut },
+      { after: 1, how: cut }
+    ]
+    await stream({ prefix: "prefix", onCut: "continue" }, breaks, { idempotencyKey: "k" })
+    assert.deepStrictEqual(keys, ["k", "k-2", "k-3"])
+    keys.length = 0
+    await stream({ onCut: "restart" }, breaks, { idempotencyKey: "k" })
+    assert.deepStrictEqual(keys, ["k", "k", "k"])
+  })
+
+  it("goes on from an object that has only its end left", async () => {
+    deltas = [{ content: whole }]
+    const told = await stream({ prefix: "prefix", onCut: "continue" }, [{ after: 1, how: cut }], {
+      responseFormat: { type: "json" }
+    })
+    assert.isUndefined(told.error)
+    assert.strictEqual(spoken(told), whole)
+    assert.strictEqual(received.length, 2)
+  })
+
+  it("charges a budget what an abandoned stream used, not what it might have", async () => {
+    deltas = asText
+    plan = []
+    const spent = await Effect.runPromise(
+      Effect.gen(function* () {
+        const budget = yield* CostBudget.make({ limit: 100_000 })
+        const policy = Policy.make({ costBudget: budget })
+        yield* Effect.provide(Stream.runHead(Llm.streamText("hi")), layerOf({ policy }))
+        return budget.spent
+      })
+    )
+    assert.isAbove(spent, 0)
+    assert.isBelow(spent, 100)
   })
 
   it("refuses to continue where nobody documents that", async () => {

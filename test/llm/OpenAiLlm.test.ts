@@ -1,7 +1,7 @@
 import { assert, describe, it } from "@effect/vitest"
 import { ConfigProvider, Effect, Layer, Redacted, Stream } from "effect"
 import { HttpClient, HttpClientResponse } from "effect/http"
-import { Llm, OpenAiLlm, TokenAuth } from "holdfast/llm"
+import { Llm, Message, OpenAiLlm, TokenAuth } from "holdfast/llm"
 import { Policy } from "holdfast/policy"
 
 const secret = "sk-very-secret-key"
@@ -114,6 +114,73 @@ describe("OpenAiLlm", () => {
       const { reason } = yield* Effect.flip(Effect.provide(Llm.generateText({ messages: [] }), layer))
       assert.deepInclude(reason, { _tag: "InvalidRequest", phase: "notSent" })
       assert.strictEqual(sent.length, 0)
+    })
+  )
+
+  it.effect("makes up ids that the conversation does not have, for a server that gives none", () =>
+    Effect.gen(function* () {
+      const named = { name: "look", arguments: "{}" }
+      const call = (id: string): Message.ToolCall => ({ id, name: "look", input: {}, inputText: "{}" })
+      const turn = Message.turn({ text: "", toolCalls: [call("own"), call("call_3")] })
+      const messages = [
+        Message.user("hi"),
+        turn,
+        ...[call("own"), call("call_3")].map((one) => Message.toolResult(one, "ok"))
+      ]
+      const body = (message: object) => JSON.stringify({ choices: [{ message, finish_reason: "tool_calls" }] })
+      const streamed = (delta: object) =>
+        `data: ${JSON.stringify({ choices: [{ delta, finish_reason: "tool_calls" }] })}\n\n`
+      const several = [
+        { index: 0, function: named },
+        { index: 1, id: "given", function: named },
+        { index: 2, function: named }
+      ]
+      for (const [said, ids] of [
+        [{ tool_calls: several }, ["call_2", "given", "call_4"]],
+        [{ function_call: named }, ["call_2"]]
+      ] as const) {
+        const { layer } = answering(200, body(said))
+        const whole = yield* Effect.provide(Llm.generateText({ messages }), layer)
+        assert.deepStrictEqual(
+          whole.toolCalls.map(({ id }) => id),
+          ids
+        )
+        const { layer: streams } = answering(200, streamed(said), { "content-type": "text/event-stream" })
+        const collected = Stream.runFold(Llm.streamText({ messages }), () => Llm.collected, Llm.collect)
+        assert.deepStrictEqual(
+          (yield* Effect.provide(collected, streams)).toolCalls.map(({ id }) => id),
+          ids
+        )
+      }
+    })
+  )
+
+  it.effect("takes apart an address that holds its bytes, and chooses among no tools", () =>
+    Effect.gen(function* () {
+      const { layer, sent } = answering(200, good)
+      const content = [
+        { type: "image", url: "data:image/png;charset=utf-8;base64,iVBORw==" },
+        { type: "file", url: "data:application/pdf;base64,JVBERg==" }
+      ] as const
+      const request = {
+        messages: [Message.user(content)],
+        tools: [],
+        toolChoice: "auto",
+        parallelToolCalls: false
+      } as const
+      yield* Effect.provide(Llm.generateText(request), layer)
+      assert.deepStrictEqual(sent[0]?.body, {
+        model: "the-model",
+        messages: [
+          {
+            role: "user",
+            content: [
+              { type: "image_url", image_url: { url: "data:image/png;base64,iVBORw==" } },
+              { type: "file", file: { filename: "file", file_data: "data:application/pdf;base64,JVBERg==" } }
+            ]
+          }
+        ]
+      })
     })
   )
 

@@ -56,14 +56,21 @@ describe("ToolLoop over HTTP", () => {
     )
   }
 
-  it.live("leaves a conversation that goes on with the next question", () =>
+  it.live("leaves a conversation that goes on with the next question, with tools and without", () =>
     Effect.gen(function* () {
       const first = yield* ToolLoop.run([weather, time], "tools")
-      const next = yield* Llm.generateText({
-        messages: [...first.messages, { role: "user", content: "And tomorrow?" }],
-        tools: [weather.spec, time.spec]
-      })
-      assert.strictEqual(next.text, answer)
+      const messages = [...first.messages, { role: "user", content: "And tomorrow?" } as const]
+      for (const tools of [[weather.spec, time.spec], [], undefined]) {
+        assert.strictEqual((yield* Llm.generateText({ messages, tools })).text, answer)
+      }
+    }).pipe(Effect.provide(providers.Anthropic))
+  )
+
+  it.live("tells a result with half of a letter, which Anthropic would refuse", () =>
+    Effect.gen(function* () {
+      const torn = { ...weather, call: () => Effect.succeed({ outcome: "ok", output: "warm \ud83d" } as const) }
+      const { text } = yield* ToolLoop.run([torn, time], "tools")
+      assert.strictEqual(text, answer)
     }).pipe(Effect.provide(providers.Anthropic))
   )
 })

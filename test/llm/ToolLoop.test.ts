@@ -193,6 +193,60 @@ describe("ToolLoop", () => {
     })
   )
 
+  it.effect("tells the fields of a failure that has no words", () =>
+    Effect.gen(function* () {
+      class NoStation extends Data.TaggedError("NoStation")<{ readonly city: string }> {}
+      const failing = (name: string, error: unknown) =>
+        ToolLoop.tool({ name, description: "", run: () => Effect.fail(error) })
+      const tools = [
+        failing("tagged", new NoStation({ city: "Oslo" })),
+        failing("plain", { code: 5 }),
+        failing("nothing", undefined),
+        failing("large", { text: "👍".repeat(1000) }),
+        failing("odd", { count: 5n })
+      ]
+      const script = [calls(...tools.map(({ spec }) => call(spec.name, {}))), "ok"]
+      const { requests } = yield* asked(script, ToolLoop.run(tools, "?"))
+      const [tagged, plain, nothing, large = "", odd] = told(requests[1])
+      assert.deepStrictEqual([tagged, plain], ['Error: NoStation {"city":"Oslo"}', 'Error: {"code":5}'])
+      assert.deepStrictEqual([nothing, odd], ["Error: it says no more", "Error: [object Object]"])
+      assert.isTrue(large.length < 520 && large.isWellFormed())
+    })
+  )
+
+  it.effect("tells no half of a letter, whoever has cut it", () =>
+    Effect.gen(function* () {
+      const torn = ToolLoop.tool({ name: "torn", description: "", run: () => Effect.succeed("ok \ud83d") })
+      const long = { ...call("torn", undefined, "b"), inputText: `${"x".repeat(199)}👍` }
+      const named = ToolLoop.tool({ name: "named", description: "", parameters: City, run: () => Effect.void })
+      const script = [calls(call("torn", {}), { ...long, name: "named" }), "ok"]
+      const { requests } = yield* asked(script, ToolLoop.run([torn, named], "?"))
+      const [cut, noJson = "\ud83d"] = told(requests[1])
+      assert.strictEqual(cut, "ok \ufffd")
+      assert.isTrue(noJson.isWellFormed())
+    })
+  )
+
+  it.effect("dies of a result that is no JSON with the name of its tool", () =>
+    Effect.gen(function* () {
+      const count = ToolLoop.tool({ name: "count", description: "", run: () => Effect.succeed({ all: 5n }) })
+      const { value } = yield* asked([calls(call("count", {})), "ok"], Effect.exit(ToolLoop.run([count], "?")))
+      const defect = Exit.isFailure(value) ? Cause.squash(value.cause) : undefined
+      assert.instanceOf(defect, TypeError)
+      assert.include(String(defect), "the tool count returned what is no JSON (")
+    })
+  )
+
+  it("does not make a tool whose name or parameters no provider takes", () => {
+    const run = () => Effect.void
+    assert.throws(() => ToolLoop.tool({ name: "my tool!", description: "", run }), TypeError, '"my tool!"')
+    assert.throws(
+      () => ToolLoop.tool({ name: "find", description: "", parameters: Schema.String, run }),
+      TypeError,
+      "the parameters of find are no object"
+    )
+  })
+
   it.effect("lets defects and interruptions of a tool through", () =>
     Effect.gen(function* () {
       const bad = new Error("bad")
@@ -225,7 +279,14 @@ describe("ToolLoop", () => {
               Effect.sync(() => void seen.push(name))
             )
         })
-      const tools = [slow("short", "5 seconds"), slow("usual"), slow("patient", "Infinity")]
+      const decoding = ToolLoop.tool({
+        name: "decoding",
+        description: "",
+        parameters: { jsonSchema: { type: "object" }, decode: () => Effect.never },
+        timeout: "6 seconds",
+        run: () => Effect.void
+      })
+      const tools = [slow("short", "5 seconds"), slow("usual"), slow("patient", "Infinity"), decoding]
       const script = [calls(...tools.map(({ spec }) => call(spec.name, {}))), "ok"]
       const fiber = yield* Effect.forkChild(asked(script, ToolLoop.run(tools, "?")))
       yield* TestClock.adjust("2 minutes")
@@ -235,7 +296,8 @@ describe("ToolLoop", () => {
         [
           ["timedOut", 5000],
           ["timedOut", 60_000],
-          ["ok", 120_000]
+          ["ok", 120_000],
+          ["timedOut", 6000]
         ]
       )
       assert.deepStrictEqual(seen, ["short", "usual"])
@@ -339,7 +401,15 @@ describe("ToolLoop", () => {
         assert.deepStrictEqual([error.usage?.inputTokens, error.attempts.length], [6, 3])
         const { reason } = error
         assert.isTrue(reason._tag === "RoundsExceeded" && reason.maxRounds === 3 && reason.usage.inputTokens === 6)
-        assert.deepStrictEqual(reason._tag === "RoundsExceeded" ? reason.tools : [], ["again"])
+        if (reason._tag !== "RoundsExceeded") return
+        assert.deepStrictEqual(reason.tools, ["again"])
+        // What was done is not lost: another loop goes on from it.
+        assert.notInclude(Object.keys(reason), "messages")
+        const resumed = yield* asked("done", ToolLoop.run([again], { messages: reason.messages }))
+        assert.deepStrictEqual(
+          resumed.requests[0]?.messages.map(({ role }) => role),
+          ["user", "assistant", "tool", "assistant", "tool"]
+        )
       }
       const { requests } = yield* asked(script, Effect.flip(ToolLoop.run([again], "?")))
       assert.strictEqual(requests.length, 8)

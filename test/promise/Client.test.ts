@@ -114,6 +114,21 @@ describe("createClient", () => {
     expect((await client.generateText("hello")).text).toBe("you said hello")
   })
 
+  it("lets a call's own options win over those of a request, unless they have no value", async () => {
+    await using client = make()
+    const request = { messages: [{ role: "user", content: "hello" }], model: "one-model" } as const
+    expect((await client.generateText(request, { model: "other-model" })).model).toBe("other-model")
+    expect((await client.generateText(request, { model: undefined })).model).toBe("one-model")
+  })
+
+  it("rejects the first `next` of a stream whose question is none", async () => {
+    await using client = make()
+    // @ts-expect-error: no question
+    expect(await settled(client.streamText(undefined).next())).toMatchObject({
+      message: expect.stringMatching(/^input: /)
+    })
+  })
+
   it("ends a `next` that waits when the loop is left, without an error", async () => {
     await using client = make()
     const events = client.streamText("hello")
@@ -139,6 +154,12 @@ describe("createClient", () => {
     expect(wrong({ llm: { provider: "nobody", model: "m" } })).toMatch(/^llm\.provider: "nobody"/)
     expect(wrong({ llm: { provider: "openai", model: "m", baseUrl: "nowhere" } })).toMatch(/^llm\.baseUrl: "nowhere"/)
     expect(wrong({ llm: { provider: "openai" } })).toMatch(/^llm\.model/)
+    expect(wrong({ concurrency: 20 })).toMatch(/^createClient\.concurrency: there is no such option; .*maxConcurrency/)
+    expect(wrong({ sandbox: { provider: "cloud" } })).toBe('sandbox.provider: "cloud" is not one of "local"')
+    expect(wrong({ sandbox: { provider: "local", sessions: 1 } })).toMatch(
+      /^sandbox\.sessions: there is no such option/
+    )
+    expect(wrong({ sandbox: { provider: "local", maxSessions: 0 } })).toMatch(/^sandbox\.maxSessions: 0/)
     expect(wrong({ timeout: { total: "10s", attempt: "1m", idleContent: 5 } })).toBe("accepted")
   })
 

@@ -89,6 +89,39 @@ describe("logger", () => {
     expect(JSON.stringify(lines)).not.toMatch(/secret/)
   })
 
+  it("is told once of a failure, whoever of a pool, a loop of tools or an embedder has it", async () => {
+    await using busy = await serve(refusal(503))
+    await using well = await serve(text("no object"))
+    const { lines, logger } = recording()
+    const shared = { provider: "openai", model: "some-model", apiKey: "sk-a-secret" } as const
+    await using client = createClient({
+      llm: {
+        provider: "fallback",
+        members: [
+          { ...shared, name: "first", baseUrl: busy.url },
+          { ...shared, name: "second", baseUrl: well.url }
+        ]
+      },
+      embedder: { ...shared, baseUrl: busy.url },
+      retry: { retries: 0 },
+      logger
+    })
+    const decode = (): never => {
+      throw new Error("a secret prompt")
+    }
+    const source = { jsonSchema: { type: "object" }, decode }
+    await client.generateObject(source, "a secret prompt", { maxAnswers: 1 }).catch(() => {})
+    await client.runTools([], "a secret prompt", { timeout: 0 }).catch(() => {})
+    await client.embed("a secret prompt").catch(() => {})
+    expect(lines.map(({ level, message, fields: { event } }) => [level, event, message])).toEqual([
+      ["warn", "moved", "moved from first to second: ServerError"],
+      ["debug", "failed", "generateObject failed: ObjectMismatch"],
+      ["warn", "refused", expect.stringMatching(/was refused: DeadlineExceeded$/)],
+      ["debug", "failed", "embed failed: ServerError"]
+    ])
+    expect(JSON.stringify(lines)).not.toMatch(/secret/)
+  })
+
   it("runs the hook of the options beside it", async () => {
     await using server = await serve(inTurn(refusal(503), text("hello")))
     const { lines, logger } = recording()

@@ -8,9 +8,12 @@ import {
   type Execution,
   type LlmError,
   type LogFields,
+  type ObjectSource,
   SandboxError,
   type Settled,
-  type Time
+  type Time,
+  tool,
+  type Tool
 } from "holdfast/promise"
 import { expectTypeOf } from "vitest"
 
@@ -34,6 +37,67 @@ createClient({ timeout: { total: "10 fortnights" } })
 createClient({ retry: { base: "500" } })
 // @ts-expect-error the name is maxConcurrency
 createClient({ concurrency: 20 })
+
+// Each provider has its own options.
+createClient({ llm: { provider: "openai", model: "m", jsonSchema: false, maxTokensField: "max_completion_tokens" } })
+createClient({ llm: { provider: "anthropic", model: "m", version: "2023-06-01", maxTokens: 100, onCut: "continue" } })
+createClient({ llm: { provider: "gemini", model: "m", onCut: "restart" } })
+createClient({ llm: { provider: "evolution", baseUrl: "https://x.cloud.ru/v1", keyId: "a", secret: "b" } })
+createClient({ llm: { provider: "evolution" } })
+// @ts-expect-error JSON Schemas are a question to compatible servers only
+createClient({ llm: { provider: "anthropic", model: "m", jsonSchema: true } })
+// @ts-expect-error no such version
+createClient({ llm: { provider: "anthropic", model: "m", version: "2024-01-01" } })
+// @ts-expect-error versions are Anthropic's
+createClient({ llm: { provider: "openai", model: "m", version: "2023-06-01" } })
+// @ts-expect-error key pairs are Evolution's
+createClient({ llm: { provider: "deepseek", model: "m", keyId: "a" } })
+// @ts-expect-error nobody continues an answer of Gemini
+createClient({ llm: { provider: "gemini", model: "m", onCut: "continue" } })
+// @ts-expect-error no such recovery
+createClient({ llm: { provider: "openai", model: "m", onCut: "repeat" } })
+
+// Several of them: a pool of keys is a list, a fallback has a first.
+declare const keys: ReadonlyArray<string>
+createClient({
+  llm: {
+    provider: "pool",
+    members: keys.map((apiKey) => ({ provider: "openai", model: "m", apiKey, weight: 2 })),
+    strategy: "roundRobin",
+    coolDown: "10s",
+    onMove: ({ from, to }) => console.log(from, to)
+  }
+})
+createClient({
+  llm: {
+    provider: "fallback",
+    members: [
+      { provider: "anthropic", model: "m", name: "first" },
+      { provider: "gemini", model: "m", longerContext: true }
+    ],
+    onFallback: async ({ from, to }) => console.log(from, to)
+  }
+})
+// @ts-expect-error a fallback has a first
+createClient({ llm: { provider: "fallback", members: [] } })
+// @ts-expect-error a weight is a pool's
+createClient({ llm: { provider: "fallback", members: [{ provider: "openai", model: "m", weight: 2 }] } })
+// @ts-expect-error a member is one endpoint
+createClient({ llm: { provider: "pool", members: [{ provider: "fallback", members: [] }] } })
+// @ts-expect-error each member has the options of its own provider
+createClient({ llm: { provider: "pool", members: [{ provider: "gemini", model: "m", jsonSchema: true }] } })
+// @ts-expect-error no such strategy
+createClient({ llm: { provider: "pool", members: [{ provider: "gemini", model: "m" }], strategy: "random" } })
+
+createClient({ embedder: { provider: "gemini", model: "m", dimensions: 256 } })
+createClient({ embedder: { provider: "openai", model: "m", encoding: "float" } })
+// @ts-expect-error Gemini has one encoding
+createClient({ embedder: { provider: "gemini", model: "m", encoding: "float" } })
+// @ts-expect-error nobody embeds there
+createClient({ embedder: { provider: "anthropic", model: "m" } })
+createClient({ prices: { "some-model": { input: 1, output: 2 } } })
+// @ts-expect-error a price has an output
+createClient({ prices: { "some-model": { input: 1 } } })
 
 createClient({
   rateLimit: { requestsPerMinute: 500, tokensPerMinute: 100_000, window: "10s" },
@@ -91,6 +155,74 @@ client.generateText(42)
 // @ts-expect-error no such role
 client.generateText([{ role: "robot", content: "?" }])
 expectTypeOf(client.generateText("?")).resolves.toHaveProperty("text").toEqualTypeOf<string>()
+
+// An object has the type of its schema, whichever way that is told.
+interface City {
+  readonly city: string
+}
+declare const city: ObjectSource<City>
+declare const jsonSchema: Record<string, unknown>
+expectTypeOf(client.generateObject(city, "?")).resolves.toHaveProperty("value").toEqualTypeOf<City>()
+expectTypeOf(client.generateObject({ jsonSchema, decode: (value) => Number(value) }, "?"))
+  .resolves.toHaveProperty("value")
+  .toEqualTypeOf<number>()
+expectTypeOf(client.generateObject({ jsonSchema, decode: async (value) => String(value) }, "?"))
+  .resolves.toHaveProperty("value")
+  .toEqualTypeOf<string>()
+client.generateObject(city, "?", { maxAnswers: 2, name: "city", timeout: "1 minute", maxTokens: 100 })
+// @ts-expect-error a JSON Schema alone decodes nothing
+client.generateObject({ jsonSchema }, "?")
+// @ts-expect-error rounds are of tools
+client.generateObject(city, "?", { maxRounds: 2 })
+
+// Each tool has the arguments of its own schema, made by `tool` or written in place.
+const weather = tool({
+  name: "weather",
+  description: "",
+  parameters: city,
+  run: (input, context) => {
+    expectTypeOf(input).toEqualTypeOf<City>()
+    expectTypeOf(context.signal).toEqualTypeOf<AbortSignal>()
+    expectTypeOf(context.round).toEqualTypeOf<number>()
+  }
+})
+const now = tool({ name: "now", description: "", run: (input) => expectTypeOf(input).toEqualTypeOf<undefined>() })
+const double = tool({
+  name: "double",
+  description: "",
+  parameters: { jsonSchema, decode: (value) => Number(value) },
+  run: async (input) => expectTypeOf(input).toEqualTypeOf<number>()
+})
+client.runTools([weather, double, now], "?", { maxRounds: 3, onToolError: "caller" })
+client.runTools(
+  [
+    {
+      name: "weather",
+      description: "",
+      parameters: city,
+      run: (input) => expectTypeOf(input).toEqualTypeOf<City>()
+    },
+    { name: "now", description: "", run: () => 1 }
+  ],
+  "?"
+)
+const several: ReadonlyArray<Tool> = [weather, now]
+client.streamTools(several, "?")
+client.streamTools([], "?")
+// @ts-expect-error without parameters there is no input
+tool({ name: "double", description: "", run: (input: number) => input * 2 })
+// @ts-expect-error a tool says when to use it
+tool({ name: "now", run: () => 1 })
+// @ts-expect-error nobody else may hear of it
+client.runTools([now], "?", { onToolError: "nobody" })
+expectTypeOf(client.streamTools([now], "?")).toExtend<AsyncDisposable & AsyncIterable<{ readonly type: string }>>()
+
+expectTypeOf(client.embed("a")).resolves.toEqualTypeOf<ReadonlyArray<number>>()
+expectTypeOf(client.embedMany(["a"], { purpose: "query", signal }))
+  .resolves.toHaveProperty("vectors")
+  .toEqualTypeOf<ReadonlyArray<ReadonlyArray<number>>>()
+// @ts-expect-error many texts are a list
+client.embedMany("a")
 
 // Clients, sessions and streams end with the block that they are made in.
 expectTypeOf(client).toExtend<AsyncDisposable>()

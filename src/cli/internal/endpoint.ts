@@ -33,13 +33,30 @@ const openai: Known = {
   baseUrl: "https://api.openai.com/v1"
 }
 
+const gemini: Omit<Known, "variable"> = {
+  provider: "gemini",
+  addressVariable: "GEMINI_BASE_URL",
+  baseUrl: "https://generativelanguage.googleapis.com/v1beta"
+}
+
 const known: ReadonlyArray<Known> = [
   openai,
-  // Their documentation names this address and the small model, 2026-11.
-  { provider: "deepseek", variable: "DEEPSEEK_API_KEY", baseUrl: "https://api.deepseek.com", model: "deepseek-flash" },
-  { provider: "anthropic", variable: "ANTHROPIC_API_KEY", baseUrl: "https://api.anthropic.com" },
-  { provider: "gemini", variable: "GEMINI_API_KEY", baseUrl: "https://generativelanguage.googleapis.com/v1beta" },
-  { provider: "gemini", variable: "GOOGLE_API_KEY", baseUrl: "https://generativelanguage.googleapis.com/v1beta" },
+  {
+    provider: "deepseek",
+    variable: "DEEPSEEK_API_KEY",
+    addressVariable: "DEEPSEEK_BASE_URL",
+    // Their documentation names this address and the small model, 2026-11.
+    baseUrl: "https://api.deepseek.com",
+    model: "deepseek-flash"
+  },
+  {
+    provider: "anthropic",
+    variable: "ANTHROPIC_API_KEY",
+    addressVariable: "ANTHROPIC_BASE_URL",
+    baseUrl: "https://api.anthropic.com"
+  },
+  { ...gemini, variable: "GEMINI_API_KEY" },
+  { ...gemini, variable: "GOOGLE_API_KEY" },
   // A pair of keys opens an endpoint of one's own, whose one model is called so.
   {
     provider: "evolution",
@@ -49,7 +66,12 @@ const known: ReadonlyArray<Known> = [
     baseUrl: undefined,
     model: "default"
   },
-  { provider: "evolution", variable: "EVOLUTION_API_KEY", baseUrl: "https://foundation-models.api.cloud.ru/v1" }
+  {
+    provider: "evolution",
+    variable: "EVOLUTION_API_KEY",
+    addressVariable: "EVOLUTION_BASE_URL",
+    baseUrl: "https://foundation-models.api.cloud.ru/v1"
+  }
 ]
 
 /** Where a model would be asked, before one is named. */
@@ -65,8 +87,7 @@ const candidatesOf = (asked: Asked, baseUrl: string | undefined): ReadonlyArray<
     const { secretVariable: _pair, ...one } = known.find((candidate) => candidate.provider === provider) ?? openai
     return [{ ...one, variable: asked.apiKeyEnv.value }]
   }
-  const candidates = ordered(baseUrl)
-  return provider === undefined ? candidates : candidates.filter((candidate) => candidate.provider === provider)
+  return ordered(baseUrl, provider)
 }
 
 /** Each variable that may hold a key, and whether it does. */
@@ -133,11 +154,15 @@ const addressOf = ({ addressVariable, baseUrl, provider }: Known): Effect.Effect
   })
 }
 
-/** An address of one of the known providers wants that provider's key first. */
-const ordered = (baseUrl: string | undefined): ReadonlyArray<Known> => {
+/**
+ * An address of a known provider wants that provider's key first. Another server speaks as OpenAI does, and gets OpenAI's
+ * key, as from every client of that kind, and nobody else's unless the provider is named.
+ */
+const ordered = (baseUrl: string | undefined, provider: Provider | undefined): ReadonlyArray<Known> => {
+  if (provider !== undefined) return known.filter((candidate) => candidate.provider === provider)
   if (baseUrl === undefined) return known
   const owner = ownersOf(baseUrl)
-  return [...owner, ...known.filter((candidate) => !owner.includes(candidate))]
+  return owner.length === 0 ? [openai] : [...owner, ...known.filter((candidate) => !owner.includes(candidate))]
 }
 
 const readSecret = (variable: string): Effect.Effect<Redacted.Redacted<string> | undefined, BadInput> =>

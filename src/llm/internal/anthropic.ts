@@ -5,12 +5,12 @@
  */
 import type { ServerSentEvent } from "../../http/EventStream.ts"
 import * as RetryAfter from "../../http/RetryAfter.ts"
-import type { FinishReason, StreamEvent } from "../Llm.ts"
+import type { FinishReason, Request, StreamEvent } from "../Llm.ts"
 import { InvalidResponse, type Reason } from "../LlmError.ts"
 import type { Native, ToolCall } from "../Message.ts"
 import type * as Usage from "../Usage.ts"
-import { format, toInput } from "./anthropicRequest.ts"
-import { count, type Json, parsed, record, records, text } from "./json.ts"
+import { format, joined, toInput } from "./anthropicRequest.ts"
+import { count, type Json, lookup, parsed, record, records, text } from "./json.ts"
 import { oneLine } from "./oneLine.ts"
 import type { Decoded, Protocol, StreamDecoder } from "./protocol.ts"
 import { reasonOfStatus } from "./statusReason.ts"
@@ -32,7 +32,7 @@ const finishReasons: Readonly<Record<string, FinishReason>> = {
 
 /** Compatible servers say "end_turn" where there are calls. */
 const toFinishReason = (stop: string | undefined, hasCalls: boolean): FinishReason => {
-  const reason = finishReasons[stop ?? ""] ?? "other"
+  const reason = lookup(finishReasons, stop ?? "") ?? "other"
   return reason === "stop" && hasCalls ? "toolCalls" : reason
 }
 
@@ -41,7 +41,7 @@ const unbroken = <A extends { readonly type?: unknown }>(
   blocks: ReadonlyArray<A>,
   stop: string | undefined
 ): ReadonlyArray<A> => {
-  const reason = finishReasons[stop ?? ""]
+  const reason = lookup(finishReasons, stop ?? "")
   const breaksOff = reason === "length" || reason === "contentFilter"
   return breaksOff && blocks.at(-1)?.type === "tool_use" ? blocks.slice(0, -1) : blocks
 }
@@ -76,7 +76,7 @@ const errorIn = (message: Json | undefined): unknown =>
 // --- the whole answer ------------------------------------------------------------------------------------------------
 
 /** Reads a body with a 2xx status. */
-export const decode = (body: string, redact: Redact): Decoded | Reason => {
+export const decode = (body: string, request: Request, redact: Redact): Decoded | Reason => {
   const raw = parsed(body)
   if (raw === undefined) return new InvalidResponse({ description: "the body is not JSON", excerpt: redact(body) })
   const root = record(raw)
@@ -87,7 +87,8 @@ export const decode = (body: string, redact: Redact): Decoded | Reason => {
   }
   const stop = text(root.stop_reason)
   const content = unbroken(records(root.content), stop)
-  const toolCalls = content.flatMap((block, index) => (block.type === "tool_use" ? [toCall(block, index)] : []))
+  const ids = new ToolCalls.CallIds(request)
+  const toolCalls = content.flatMap((block) => (block.type === "tool_use" ? [toCall(block, ids)] : []))
   const reasoning = joined(content, "thinking")
   return {
     text: joined(content, "text"),
@@ -102,12 +103,8 @@ export const decode = (body: string, redact: Redact): Decoded | Reason => {
   }
 }
 
-/** The texts of all blocks of a kind: citations cut an answer into many. */
-const joined = (content: ReadonlyArray<Json>, type: "text" | "thinking"): string =>
-  content.map((block) => (block.type === type ? (text(block[type]) ?? "") : "")).join("")
-
-const toCall = ({ id, input, name }: Json, index: number): ToolCall =>
-  ToolCalls.fromValue(text(id) ?? `call_${index}`, text(name) ?? "", input)
+const toCall = ({ id, input, name }: Json, ids: ToolCalls.CallIds): ToolCall =>
+  ToolCalls.fromValue(ids.of(text(id)), text(name) ?? "", input)
 
 // --- the stream ------------------------------------------------------------------------------------------------------
 
@@ -156,11 +153,9 @@ class Block {
     return piece
   }
 
-  call(index: number): ToolCall {
+  call(ids: ToolCalls.CallIds): ToolCall {
     const { said, start } = this
-    return said === ""
-      ? toCall(start, index)
-      : ToolCalls.fromText(text(start.id) ?? `call_${index}`, text(start.name) ?? "", said)
+    return said === "" ? toCall(start, ids) : ToolCalls.fromText(ids.of(text(start.id)), text(start.name) ?? "", said)
   }
 
   /** The block as an answer that comes whole has it. */
@@ -195,9 +190,11 @@ export class EventDecoder implements StreamDecoder {
   /** Counts of all events together: each says the total of what it names. */
   private counts: Json = {}
   private readonly blocks = new Map<number, Block>()
+  private readonly request: Request
   private readonly redact: Redact
 
-  constructor(redact: Redact) {
+  constructor(request: Request, redact: Redact) {
+    this.request = request
     this.redact = redact
   }
 
@@ -210,7 +207,8 @@ export class EventDecoder implements StreamDecoder {
   }
 
   get toolCalls(): ReadonlyArray<ToolCall> {
-    return this.unbroken.flatMap((block, index) => (block.type === "tool_use" ? [block.call(index)] : []))
+    const ids = new ToolCalls.CallIds(this.request)
+    return this.unbroken.flatMap((block) => (block.type === "tool_use" ? [block.call(ids)] : []))
   }
 
   get native(): Native | undefined {
@@ -347,7 +345,7 @@ const reasonOfError = (error: unknown, httpStatus: number, hint: RetryAfter.Hint
   const code = text(record(fields?.details)?.error_code) ?? ""
   const said = text(fields?.message) ?? text(error) ?? ""
   // Inside a stream the status is 200 already: the error's own type tells what it would have been.
-  const status = httpStatus >= 200 && httpStatus < 300 ? (statuses[type] ?? 500) : httpStatus
+  const status = httpStatus >= 200 && httpStatus < 300 ? (lookup(statuses, type) ?? 500) : httpStatus
   const description = oneLine(redact(said)) || `status ${httpStatus}`
   return reasonOfStatus(status, description, hint, {
     isQuota: isQuota(status, type, code, said),

@@ -8,9 +8,12 @@ import * as Option from "effect/Option"
 import * as Result from "effect/Result"
 import type { JsonSchema, Reasoning, Request, ResponseFormat, ToolChoice, ToolSpec } from "../Llm.ts"
 import type { AssistantMessage, Data, FilePart, ImagePart, Message, Part, ToolCall } from "../Message.ts"
-import { isRecord, type Json, records } from "./json.ts"
+import { opened } from "./dataUrl.ts"
+import { isRecord, type Json, text as textIn } from "./json.ts"
+import { ownBlocks, type Plain, type Reader } from "./nativeTurn.ts"
 import { schemaInWords, toBase64 } from "./openaiRequest.ts"
 import type { Said } from "./protocol.ts"
+import { adjoined } from "./toolCalls.ts"
 
 /** The value of `anthropic-version`. */
 export type Version = "2026-10-21" | "2023-06-01"
@@ -34,7 +37,7 @@ export const encode = (request: Request, shape: Shape, stream: boolean, said?: S
     model: request.model ?? shape.model,
     max_tokens: maxTokensOf(request, shape),
     system: toSystem(request),
-    messages: turns.map(({ blocks, results, role }) => ({ role, content: [...results, ...blocks] })),
+    messages: turns.map(({ blocks, role }) => ({ role, content: blocks })),
     temperature,
     top_p: topP,
     stop_sequences: stop,
@@ -58,7 +61,7 @@ const minBudgetTokens = 1024
 /** What this API cannot take; it is refused before it is sent. */
 export const refusal = (request: Request, shape: Shape): string | undefined => {
   const { messages, reasoning, temperature, topP } = request
-  if (messages.every(({ role }) => role === "system")) return "a request needs a message beside the system's"
+  if (toTurns(messages).length === 0) return "a request needs a message that says something, beside the system's"
   if ((temperature !== undefined || topP !== undefined) && shape.version !== "2023-06-01") {
     return `version ${shape.version} of the Messages API has no temperature and no topP; leave them out, or give the layer version: "2023-06-01"`
   }
@@ -90,46 +93,71 @@ const cannotContinue = ({ reasoning, responseFormat }: Request): string | undefi
 /** One message of the API: it wants the speakers to alternate. */
 interface Turn {
   readonly role: "user" | "assistant"
-  /** All results of the turn before; the API wants them in one message, in front. */
-  readonly results: Array<object>
   readonly blocks: Array<object>
 }
 
 const toTurns = (messages: ReadonlyArray<Message>): Array<Turn> => {
   const turns: Array<Turn> = []
-  for (const message of messages) {
+  const ids = new WireIds()
+  for (const message of adjoined(messages)) {
     if (message.role === "system") continue
     const role = message.role === "assistant" ? "assistant" : "user"
-    const blocks = toBlocks(message)
+    const blocks = toBlocks(message, ids)
     // Such as a refused answer: the API gives empty turns and takes none.
     if (blocks.length === 0) continue
-    let turn = turns.at(-1)
-    if (turn?.role !== role) {
-      turn = { role, results: [], blocks: [] }
-      turns.push(turn)
-    }
-    const target = message.role === "tool" ? turn.results : turn.blocks
-    target.push(...blocks)
+    const last = turns.at(-1)
+    if (last?.role === role) last.blocks.push(...blocks)
+    else turns.push({ role, blocks: [...blocks] })
   }
   return turns
 }
+
+/**
+ * The ids of calls as the API takes them: in its letters, and each another one in all of the conversation, which those of
+ * other providers are not.
+ */
+class WireIds {
+  private readonly used = new Set<string>()
+  /** Of the last turn that has calls. */
+  private current = new Map<string, string>()
+
+  /** Begins a turn. */
+  turn(calls: ReadonlyArray<ToolCall>): void {
+    this.current = new Map(calls.map(({ id }) => [id, this.fresh(id)]))
+  }
+
+  of(id: string): string {
+    return this.current.get(id) ?? inLetters(id)
+  }
+
+  private fresh(id: string): string {
+    const plain = inLetters(id)
+    let fresh = plain
+    for (let copy = 2; this.used.has(fresh); copy++) fresh = `${plain}_${copy}`
+    this.used.add(fresh)
+    return fresh
+  }
+}
+
+/** The API takes no other characters; ids of other providers have some. */
+const inLetters = (id: string): string => id.replaceAll(/[^\w-]/g, "_")
 
 const textBlock = (text: string): Json => ({ type: "text", text })
 
 const partsOf = (content: string | ReadonlyArray<Part>): ReadonlyArray<Part> =>
   typeof content === "string" ? [{ type: "text", text: content }] : content
 
-const toBlocks = (message: Exclude<Message, { role: "system" }>): ReadonlyArray<object> => {
+const toBlocks = (message: Exclude<Message, { role: "system" }>, ids: WireIds): ReadonlyArray<object> => {
   switch (message.role) {
     case "user":
-      return partsOf(message.content).map(toBlock)
+      return partsOf(message.content).flatMap((part) => (isBlank(part) ? [] : [toBlock(part)]))
     case "assistant":
-      return toAssistant(message)
+      return toAssistant(message, ids)
     case "tool":
       return [
         {
           type: "tool_result",
-          tool_use_id: toId(message.toolCallId),
+          tool_use_id: ids.of(message.toolCallId),
           content: message.content,
           is_error: message.isError === true ? true : undefined
         }
@@ -138,18 +166,40 @@ const toBlocks = (message: Exclude<Message, { role: "system" }>): ReadonlyArray<
 }
 
 /** A turn of this API is given back as it came, signatures and all; another provider's goes by its fields. */
-const toAssistant = ({ content, native, toolCalls = [] }: AssistantMessage): ReadonlyArray<object> => {
-  const own = native?.format === format ? records(native.content).filter((block) => !isBlank(block)) : []
-  if (own.length > 0) return own
-  return [...(content.trim() === "" ? [] : [textBlock(content)]), ...toolCalls.map(toToolUse)]
+const toAssistant = (message: AssistantMessage, ids: WireIds): ReadonlyArray<object> => {
+  const { content, toolCalls = [] } = message
+  if (toolCalls.length > 0) ids.turn(toolCalls)
+  const own = ownBlocks(message, reader).filter((block) => !isBlank(block))
+  if (own.length > 0) return own.map((block) => ("id" in block ? withId(block, ids) : block))
+  return [...(content.trim() === "" ? [] : [textBlock(content)]), ...toolCalls.map((call) => toToolUse(call, ids))]
 }
 
-/** Models write blank texts between other blocks, and the API does not take them back. */
-const isBlank = ({ text, type }: Json): boolean => type === "text" && typeof text === "string" && text.trim() === ""
+const withId = (block: Json, ids: WireIds): Json =>
+  block.type === "tool_use" ? { ...block, id: ids.of(textIn(block.id) ?? "") } : block
 
-const toToolUse = ({ id, input, inputText, name }: ToolCall): object => ({
+/** The texts of all blocks of a kind: citations cut an answer into many. */
+export const joined = (content: ReadonlyArray<Json>, type: "text" | "thinking"): string =>
+  content.map((block) => (block.type === type ? (textIn(block[type]) ?? "") : "")).join("")
+
+const reader: Reader = {
+  format,
+  read: (blocks): Plain => ({
+    text: joined(blocks, "text"),
+    reasoning: joined(blocks, "thinking"),
+    calls: blocks.flatMap(({ id, input, name, type }) =>
+      type === "tool_use" ? [{ id: textIn(id) ?? "", name, input: input ?? {} }] : []
+    )
+  }),
+  inputOf: ({ input, inputText }) => toInput(input, inputText)
+}
+
+/** Models write blank texts between other blocks, and the API does not take them back, nor from anybody else. */
+const isBlank = ({ text, type }: { readonly text?: unknown; readonly type?: unknown }): boolean =>
+  type === "text" && typeof text === "string" && text.trim() === ""
+
+const toToolUse = ({ id, input, inputText, name }: ToolCall, ids: WireIds): object => ({
   type: "tool_use",
-  id: toId(id),
+  id: ids.of(id),
   name,
   input: toInput(input, inputText)
 })
@@ -160,9 +210,6 @@ const toToolUse = ({ id, input, inputText, name }: ToolCall): object => ({
  */
 export const toInput = (input: unknown, inputText: string): Json =>
   isRecord(input) ? input : { INVALID_JSON: inputText }
-
-/** The API takes no other characters; ids of other providers have some. */
-const toId = (id: string): string => id.replaceAll(/[^\w-]/g, "_")
 
 const toBlock = (part: Part): object => {
   switch (part.type) {
@@ -175,12 +222,10 @@ const toBlock = (part: Part): object => {
   }
 }
 
-const toSource = (part: ImagePart | FilePart): object => {
-  if ("url" in part) {
-    // Addresses of http alone are fetched; one that holds its bytes is taken apart.
-    const [, mediaType, data] = /^data:([^;,]+);base64,(.*)$/s.exec(part.url) ?? []
-    return data === undefined ? { type: "url", url: part.url } : { type: "base64", media_type: mediaType, data }
-  }
+const toSource = (given: ImagePart | FilePart): object => {
+  // Addresses of http alone are fetched.
+  const part = opened(given)
+  if ("url" in part) return { type: "url", url: part.url }
   const { data, mediaType } = part
   // Every text is plain text to the API: it knows no markdown and no CSV.
   if (isText(part)) return { type: "text", media_type: "text/plain", data: textOf(data) }
@@ -196,8 +241,11 @@ const textOf = (data: Data): string | undefined =>
     ? Option.getOrUndefined(Result.getSuccess(Base64.decodeString(data)))
     : new TextDecoder().decode(data)
 
-const isUnreadable = (part: Part): boolean =>
-  part.type === "file" && !("url" in part) && isText(part) && textOf(part.data) === undefined
+const isUnreadable = (given: Part): boolean => {
+  if (given.type !== "file") return false
+  const part = opened(given)
+  return !("url" in part) && isText(part) && textOf(part.data) === undefined
+}
 
 // --- an answer's beginning -------------------------------------------------------------------------------------------
 
@@ -209,7 +257,7 @@ const begin = (turns: Array<Turn>, prefix: string): void => {
   if (prefix === "") return
   const last = turns.at(-1)
   if (last?.role !== "assistant") {
-    turns.push({ role: "assistant", results: [], blocks: [textBlock(prefix)] })
+    turns.push({ role: "assistant", blocks: [textBlock(prefix)] })
     return
   }
   // The request has a beginning of its own, of which this is the rest.
@@ -228,10 +276,18 @@ const toSystem = ({ messages, responseFormat }: Request): string | undefined => 
   return said.length === 0 ? undefined : said.join("\n\n")
 }
 
-const toTools = ({ parallelToolCalls, toolChoice, tools }: Request): object | undefined => {
+const toTools = ({ messages, parallelToolCalls, toolChoice, tools }: Request): object | undefined => {
   // A choice without tools is an error of the API.
-  if (tools === undefined || tools.length === 0) return undefined
+  if (tools === undefined || tools.length === 0) return toOldTools(messages)
   return { tools: tools.map(toTool), tool_choice: toChoice(toolChoice, parallelToolCalls === false) }
+}
+
+/** The tools that a conversation speaks of, where none may be used any more: the API wants to see them all the same. */
+const toOldTools = (messages: ReadonlyArray<Message>): object | undefined => {
+  const calls = messages.flatMap((message) => (message.role === "assistant" ? (message.toolCalls ?? []) : []))
+  const names = new Set(calls.map(({ name }) => name))
+  if (names.size === 0) return undefined
+  return { tools: Array.from(names, (name) => toTool({ name })), tool_choice: { type: "none" } }
 }
 
 const toTool = ({ description, name, parameters, strict }: ToolSpec): object => {

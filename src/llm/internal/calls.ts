@@ -11,9 +11,10 @@ import type * as Policy from "../../policy/Policy.ts"
 import type { Answer, Request } from "../Llm.ts"
 import { InvalidRequest, LlmError, type Reason } from "../LlmError.ts"
 import { turn } from "../Message.ts"
-import type * as Usage from "../Usage.ts"
-import { estimateOf } from "./estimate.ts"
+import * as Usage from "../Usage.ts"
+import { estimateOf, tokensOf } from "./estimate.ts"
 import type { Decoded, Protocol, Said } from "./protocol.ts"
+import * as Redacting from "./redacting.ts"
 import { counted, isReason, Story, told, Transport } from "./transport.ts"
 
 const none: ReadonlyArray<never> = []
@@ -49,11 +50,15 @@ export class Calls extends Transport {
     return this.exchange((token) => this.protocol.encode(request, { stream, token, said }), story)
   }
 
-  toError(reason: Reason, story: Story, usage?: Usage.Usage, cost?: number): LlmError {
+  toError(
+    reason: Reason,
+    story: Story,
+    used?: { readonly usage: Usage.Usage | undefined; readonly cost: number | undefined; readonly delivered?: boolean }
+  ): LlmError {
     const { requestId } = story
     const { attempts } = story.recorder
     const { provider } = this.protocol
-    return new LlmError({ provider, reason: told(reason, story), attempts, requestId, usage, cost })
+    return new LlmError({ provider, reason: told(reason, story), attempts, requestId, ...used })
   }
 
   /** What the policy is told of one call. */
@@ -79,22 +84,34 @@ export class Calls extends Transport {
   }
 
   private generate(request: Request, context: Context.Context<never>): Effect.Effect<Answer, LlmError> {
-    const story = new Story()
+    const story = new Story(request.headers)
     const refused = this.invalid(request)
     if (refused !== undefined) return Effect.fail(this.toError(refused, story))
     const sent = this.receive(this.send(request, false, story), story, (text) => {
       const decoded = this.protocol.decode(text, request)
-      if (isReason(decoded)) return Effect.fail(decoded)
+      if (isReason(decoded)) return Effect.fail(this.unfit(decoded, text, request, story))
       story.usage = counted(decoded.usage)
       return Effect.succeed(decoded)
     })
     const answered = Effect.matchEffect(this.held.apply(this.callOf(request, story))(sent), {
-      onFailure: (reason) => Effect.fail(this.toError(reason, story)),
+      onFailure: (reason) => {
+        const usage = story.wasted
+        const cost = usage && this.spent(context, this.modelOf(request), usage, reason._tag)
+        return Effect.fail(this.toError(reason, story, { usage, cost }))
+      },
       onSuccess: (decoded) => Effect.succeed(this.answerOf(request, decoded, story, context))
     })
     return this.isWatched(context)
       ? Effect.onInterrupt(answered, () => this.abandoned(request, story, context))
       : answered
+  }
+
+  /** An answer that will not do may have been paid for, and may repeat a secret of the request's own. */
+  private unfit(reason: Reason, text: string, request: Request, story: Story): Reason {
+    story.failed(reason)
+    if (story.headers === undefined) return reason
+    const again = this.protocol.decode(Redacting.make({ headers: story.headers })(text), request)
+    return isReason(again) ? again : reason
   }
 
   /** A call that is given up under way may be paid for all the same: its prompt is what is known of it. */
@@ -107,8 +124,10 @@ export class Calls extends Transport {
   }
 
   private answerOf(request: Request, decoded: Decoded, story: Story, context: Context.Context<never>): Answer {
-    const { finishReason, raw, reasoning, refusal, text, toolCalls, usage } = decoded
+    const { finishReason, raw, reasoning, refusal, text, toolCalls } = decoded
     const model = decoded.model ?? this.modelOf(request)
+    const own = counted(decoded.usage) ?? this.guessed(request, decoded)
+    const usage = story.wasted === undefined ? own : Usage.add(story.wasted, own)
     const cost = this.spent(context, model, usage, "ok")
     return {
       text,
@@ -124,5 +143,11 @@ export class Calls extends Transport {
       attempts: story.recorder.attempts,
       raw
     }
+  }
+
+  /** For a server that does not count. */
+  private guessed(request: Request, { reasoning = "", text }: Decoded): Usage.Usage {
+    const { inputTokens } = estimateOf(request)
+    return { inputTokens, outputTokens: tokensOf(text) + tokensOf(reasoning), isEstimate: true }
   }
 }

@@ -10,6 +10,7 @@ import type * as HttpClient from "effect/http/HttpClient"
 import type { HttpClientRequest } from "effect/http/HttpClientRequest"
 import type * as Redacted from "effect/Redacted"
 import type { Attempt } from "../../policy/Attempt.ts"
+import * as Deadline from "../../policy/Deadline.ts"
 import type * as Policy from "../../policy/Policy.ts"
 import { Embedder, type Embeddings, type Request, type Vector } from "../Embedder.ts"
 import { EmbedderError } from "../EmbedderError.ts"
@@ -138,6 +139,9 @@ class Sending {
   }
 }
 
+/** Enough to end what is on its way before whoever set a deadline interrupts all of it. */
+const graceMillis = 50
+
 /** One call, of as many requests as its inputs need. */
 class EmbedCall {
   private readonly protocol: Protocol
@@ -186,8 +190,18 @@ class EmbedCall {
             concurrency: Math.max(1, concurrency),
             discard: true
           })
-    const watched = Effect.onInterrupt(ran, () => Effect.sync(() => this.operation.interrupted(this.used)))
+    const watched = Effect.onInterrupt(this.inTime(ran), () => Effect.sync(() => this.operation.interrupted(this.used)))
     return Effect.flatMap(watched, () => this.end())
+  }
+
+  /** The parts fail by themselves a moment before the deadline around them, so that what is finished is told. */
+  private inTime<A, E>(parts: Effect.Effect<A, E>): Effect.Effect<A, E> {
+    const at = Context.get(this.context, Deadline.Current)
+    if (at === Infinity) return parts
+    return Effect.clockWith((clock) => {
+      const left = Math.max(0, at - clock.currentTimeMillisUnsafe())
+      return Effect.provideService(parts, Deadline.Current, at - Math.min(graceMillis, left / 10))
+    })
   }
 
   /** What the parts have come to. */
@@ -286,7 +300,7 @@ class EmbedCall {
   private unlike(vector: Vector | undefined): InvalidResponse | undefined {
     const { dimensions } = this.request
     if (dimensions === undefined || vector === undefined || vector.length === dimensions) return undefined
-    const description = `asked for vectors of ${dimensions} numbers, got ${vector.length}`
+    const description = `asked for vectors of ${dimensions} numbers, got ${vector.length}; leave \`dimensions\` out, or take a model that can shorten its own`
     return new InvalidResponse({ description, delivered: true })
   }
 

@@ -11,7 +11,7 @@ import { ContentFiltered, InvalidResponse, type Reason, Unauthorized } from "../
 import type { Native, ToolCall } from "../Message.ts"
 import * as Usage from "../Usage.ts"
 import { format } from "./geminiRequest.ts"
-import { count, type Json, parsed, record, records, text } from "./json.ts"
+import { count, type Json, lookup, parsed, record, records, text } from "./json.ts"
 import { oneLine } from "./oneLine.ts"
 import type { Decoded, StreamDecoder } from "./protocol.ts"
 import { reasonOfStatus } from "./statusReason.ts"
@@ -102,9 +102,6 @@ const isPlain = (part: Json): part is { readonly text: string; readonly thought?
   return typeof part.text === "string"
 }
 
-const callsIn = ({ messages }: Request): number =>
-  messages.reduce((calls, one) => calls + (one.role === "assistant" ? (one.toolCalls?.length ?? 0) : 0), 0)
-
 /** Reads the responses of one answer, and remembers what its end will be told. */
 export class ResponseReader implements StreamDecoder {
   private finish: string | undefined = undefined
@@ -128,13 +125,11 @@ export class ResponseReader implements StreamDecoder {
   private readonly parts: Array<Json> = []
   /** The consumer has seen something. */
   private delivered = false
-  private readonly ids = new Set<string>()
-  /** Made-up ids go on from the conversation's calls: some providers want them to differ in all of it. */
-  private nextId: number
+  private readonly ids: ToolCalls.CallIds
   private readonly redact: Redact
 
   constructor(request: Request, redact: Redact) {
-    this.nextId = callsIn(request)
+    this.ids = new ToolCalls.CallIds(request)
     this.redact = redact
   }
 
@@ -145,7 +140,7 @@ export class ResponseReader implements StreamDecoder {
   /** Set by `finishReason`. There is none for calls: they end with STOP. */
   get finishReason(): FinishReason | undefined {
     if (this.finish === undefined) return undefined
-    const reason = finishReasons[this.finish] ?? "other"
+    const reason = lookup(finishReasons, this.finish) ?? "other"
     return reason === "stop" && this.toolCalls.length > 0 ? "toolCalls" : reason
   }
 
@@ -205,7 +200,7 @@ export class ResponseReader implements StreamDecoder {
     this.hasCandidate = true
     for (const part of records(record(candidate.content)?.parts)) this.readPart(part, out)
     const finish = text(candidate.finishReason)
-    if (finish === undefined || finish === "FINISH_REASON_UNSPECIFIED") return
+    if (finish === undefined || finish === "" || finish === "FINISH_REASON_UNSPECIFIED") return
     if (malformed.has(finish)) {
       return this.invalid(`the model's tool call is none: ${finish}`, JSON.stringify(candidate))
     }
@@ -216,7 +211,9 @@ export class ResponseReader implements StreamDecoder {
     this.keep(part)
     const call = record(part.functionCall)
     const said = text(part.text)
-    if (call !== undefined) this.toolCalls.push(ToolCalls.fromValue(this.idOf(call), text(call.name) ?? "", call.args))
+    if (call !== undefined) {
+      this.toolCalls.push(ToolCalls.fromValue(this.ids.of(text(call.id)), text(call.name) ?? "", call.args))
+    }
     if (said === undefined) {
       this.progress++
       return
@@ -241,13 +238,6 @@ export class ResponseReader implements StreamDecoder {
     if (last !== undefined && isPlain(last) && last.thought === part.thought) {
       this.parts[this.parts.length - 1] = { ...last, text: last.text + part.text }
     } else this.parts.push(part)
-  }
-
-  private idOf(call: Json): string {
-    let id = text(call.id) ?? ""
-    while (id === "" || this.ids.has(id)) id = `call_${this.nextId++}`
-    this.ids.add(id)
-    return id
   }
 }
 
@@ -282,7 +272,7 @@ const statuses: Readonly<Record<string, number>> = {
 
 /** Inside a stream the status is 200 already: the error tells what it would have been. */
 const statusOf = (code: unknown, name: string): number =>
-  typeof code === "number" && code >= 400 && code < 600 ? code : (statuses[name] ?? 500)
+  typeof code === "number" && code >= 400 && code < 600 ? code : (lookup(statuses, name) ?? 500)
 
 /** The one mapping from (status, error object) to a reason: for a body, and for an error inside a stream. */
 const reasonOfError = (error: unknown, httpStatus: number, hint: RetryAfter.Hint, redact: Redact): Reason => {

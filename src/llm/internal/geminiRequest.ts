@@ -5,8 +5,11 @@
  */
 import type { Reasoning, Request, ToolChoice, ToolSpec } from "../Llm.ts"
 import type { AssistantMessage, Message, Part, ToolMessage } from "../Message.ts"
-import { type Json, parsed, record, records, text } from "./json.ts"
+import { opened } from "./dataUrl.ts"
+import { type Json, parsed, record, text } from "./json.ts"
+import { ownBlocks, type Plain, type Reader } from "./nativeTurn.ts"
 import { toBase64 } from "./openaiRequest.ts"
+import { adjoined } from "./toolCalls.ts"
 
 /** The format of a turn that is given back as it came. */
 export const format = "gemini"
@@ -25,25 +28,27 @@ export const refusal = ({ messages, stop }: Request): string | undefined => {
   if (stop !== undefined && stop.length > maxStops) {
     return `Gemini stops at ${maxStops} texts at most, and \`stop\` has ${stop.length}`
   }
-  if (messages.every(({ role }) => role === "system")) {
-    return "Gemini wants a message besides the standing instructions"
-  }
-  return undefined
+  return messages.every(isSilent)
+    ? "Gemini wants a message that says something besides the standing instructions"
+    : undefined
 }
+
+/** Nothing of it is sent. */
+const isSilent = (message: Message): boolean =>
+  message.role === "system" || toParts(message, "", new Set()).length === 0
 
 // ai.google.dev/api/generate-content, GenerationConfig.stopSequences, 2026-11.
 const maxStops = 5
 
 export const encode = (request: Request, model: string): string => {
-  const { extra, messages, toolChoice, tools } = request
+  const { extra, messages } = request
   const name = nameOf(request.model ?? model)
-  const instructions = messages.flatMap(({ content, role }) => (role === "system" ? [{ text: content }] : []))
+  const instructions = messages.flatMap(({ content, role }) => (role === "system" ? textParts(content) : []))
   const config = merged(toConfig(request, name), record(extra?.generationConfig) ?? {})
   return JSON.stringify({
     contents: toContents(messages, name),
     systemInstruction: instructions.length === 0 ? undefined : { parts: instructions },
-    tools: tools === undefined || tools.length === 0 ? undefined : [{ functionDeclarations: tools.map(toTool) }],
-    toolConfig: toolChoice === undefined ? undefined : { functionCallingConfig: toCalling(toolChoice) },
+    ...toTools(request),
     ...extra,
     generationConfig: Object.keys(config).length === 0 ? undefined : config
   })
@@ -60,9 +65,9 @@ interface Content {
 const toContents = (messages: ReadonlyArray<Message>, model: string): ReadonlyArray<Content> => {
   const contents: Array<Content> = []
   let ids: ReadonlySet<string> = new Set()
-  for (const message of messages) {
+  for (const message of adjoined(messages)) {
     if (message.role === "system") continue
-    if (message.role === "assistant") ids = idsOf(message)
+    if (message.role === "assistant" && (message.toolCalls ?? []).length > 0) ids = idsOf(message)
     const role = message.role === "assistant" ? "model" : "user"
     const parts = toParts(message, model, ids)
     const last = contents.at(-1)
@@ -80,9 +85,9 @@ const toParts = (
 ): ReadonlyArray<unknown> => {
   switch (message.role) {
     case "user":
-      return typeof message.content === "string" ? [{ text: message.content }] : message.content.map(toPart)
+      return typeof message.content === "string" ? textParts(message.content) : message.content.flatMap(toPart)
     case "assistant": {
-      const own = ownParts(message)
+      const own = ownBlocks(message, reader)
       return own.length > 0 ? own : fromFields(message, model)
     }
     case "tool":
@@ -90,12 +95,28 @@ const toParts = (
   }
 }
 
-const ownParts = ({ native }: AssistantMessage): ReadonlyArray<Json> =>
-  native?.format === format ? records(native.content) : []
+/** An empty part is refused. */
+const textParts = (said: string): ReadonlyArray<object> => (said === "" ? [] : [{ text: said }])
+
+const reader: Reader = {
+  format,
+  read: (parts): Plain => ({
+    text: parts.map((part) => (part.thought === true ? "" : (text(part.text) ?? ""))).join(""),
+    reasoning: parts.map((part) => (part.thought === true ? (text(part.text) ?? "") : "")).join(""),
+    calls: parts.flatMap(({ functionCall }) => {
+      const call = record(functionCall)
+      return call === undefined ? [] : [{ id: text(call.id), name: text(call.name) ?? "", input: argsOf(call.args) }]
+    })
+  }),
+  inputOf: ({ input }) => argsOf(input)
+}
+
+/** Arguments are an object here. */
+const argsOf = (input: unknown): Json => record(input) ?? {}
 
 /** The ids that a turn's calls have on the wire: those that were made up for Gemini's calls stay here. */
 const idsOf = (message: AssistantMessage): ReadonlySet<string> => {
-  const own = ownParts(message)
+  const own = ownBlocks(message, reader)
   return new Set(
     own.length > 0
       ? own.flatMap((part) => text(record(part.functionCall)?.id) ?? [])
@@ -111,9 +132,9 @@ const isBefore3 = (model: string): boolean => /^(?:gemini-[12]\b|gemma)/.test(mo
 
 /** A turn that was written by hand or by another provider. */
 const fromFields = ({ content, toolCalls = [] }: AssistantMessage, model: string): ReadonlyArray<object> => [
-  ...(content === "" ? [] : [{ text: content }]),
+  ...textParts(content),
   ...toolCalls.map(({ id, input, name }, index) => ({
-    functionCall: { id, name, args: record(input) ?? {} },
+    functionCall: { id, name, args: argsOf(input) },
     ...(index === 0 && !isBefore3(model) ? { thoughtSignature: foreign } : undefined)
   }))
 ]
@@ -126,18 +147,23 @@ const toResponse = ({ content, isError, toolCallId, toolName }: ToolMessage, ids
   return { functionResponse: { name: toolName, response, ...(ids.has(toolCallId) ? { id: toolCallId } : undefined) } }
 }
 
-const dataUrl = /^data:([^;,]+);base64,/
-
-const toPart = (part: Part): object => {
-  if (part.type === "text") return { text: part.text }
-  if ("data" in part) return { inlineData: { mimeType: part.mediaType, data: toBase64(part.data) } }
-  const { url } = part
-  const [head, mimeType] = dataUrl.exec(url) ?? []
-  if (head !== undefined) return { inlineData: { mimeType, data: url.slice(head.length) } }
-  return { fileData: { mimeType: part.type === "file" ? part.mediaType : undefined, fileUri: url } }
+const toPart = (given: Part): ReadonlyArray<object> => {
+  if (given.type === "text") return textParts(given.text)
+  const part = opened(given)
+  if ("data" in part) return [{ inlineData: { mimeType: part.mediaType, data: toBase64(part.data) } }]
+  return [{ fileData: { mimeType: part.type === "file" ? part.mediaType : undefined, fileUri: part.url } }]
 }
 
 // --- the tools -------------------------------------------------------------------------------------------------------
+
+/** A choice without tools is refused. */
+const toTools = ({ toolChoice, tools = [] }: Request): object | undefined => {
+  if (tools.length === 0) return undefined
+  return {
+    tools: [{ functionDeclarations: tools.map(toTool) }],
+    toolConfig: toolChoice === undefined ? undefined : { functionCallingConfig: toCalling(toolChoice) }
+  }
+}
 
 const toTool = ({ description, name, parameters }: ToolSpec): object => ({
   name,

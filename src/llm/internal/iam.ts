@@ -92,8 +92,11 @@ const reasonOf = (
   if (status < 400) {
     return new InvalidRequest({ status, description: `${name} answers with the redirect ${status}; correct its URL` })
   }
+  const description = `${name} answers with status ${status}${said}`
+  // Not the model's throttle, and not a failure of the model: nothing of the call that waits was sent.
+  if (status >= 500 || status === 429 || status === 408) return new Unreachable({ description })
   const hint = RetryAfter.readAt({ status, headers, body: json }, nowMillis)
-  return reasonOfStatus(status, `${name} answers with status ${status}${said}`, hint, {})
+  return reasonOfStatus(status, description, hint, {})
 }
 
 /** The words of an error; what is no JSON is a page of a proxy, and tells less than the status. */

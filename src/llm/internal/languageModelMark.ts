@@ -7,7 +7,7 @@ import * as Hash from "effect/Hash"
 import * as Option from "effect/Option"
 import * as Schema from "effect/Schema"
 import type { Native } from "../Message.ts"
-import { count, record, text } from "./json.ts"
+import { record, text } from "./json.ts"
 
 export const key = "holdfast"
 
@@ -65,7 +65,7 @@ export const nativeOf = (options: ReadonlyArray<Prompt.ProviderOptions>, turn: T
     const native = record(mark?.native)
     const format = text(native?.format)
     if (native === undefined || format === undefined) continue
-    return count(mark?.turn) === fingerprint(turn) ? { format, content: native.content } : undefined
+    return mark?.turn === fingerprint(turn) ? { format, content: native.content } : undefined
   }
   return undefined
 }

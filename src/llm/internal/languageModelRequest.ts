@@ -6,6 +6,7 @@ import * as Tool from "effect/ai/Tool"
 import * as Result from "effect/Result"
 import type { JsonSchema, Request, ToolChoice, ToolSpec } from "../Llm.ts"
 import { type Message, type Part, toolResult, turn, type ToolMessage } from "../Message.ts"
+import { bytesOf } from "./dataUrl.ts"
 import { messageOf } from "./errorText.ts"
 import { isRecord } from "./json.ts"
 import { nativeOf } from "./languageModelMark.ts"
@@ -103,13 +104,21 @@ const toChoice = (choice: LanguageModel.ToolChoice<string>): ToolChoice => {
 // --- messages --------------------------------------------------------------------------------------------------------
 
 const toMessages = ({ content }: Prompt.Prompt): Outcome<ReadonlyArray<Message>> => {
-  const order = new Map<string, number>()
-  for (const message of content) {
-    if (message.role !== "assistant") continue
-    for (const part of message.content) if (part.type === "tool-call") order.set(part.id, order.size)
-  }
-  const turns = Result.all(content.map((message) => toTurn(message, order)))
+  let order: ReadonlyMap<string, number> = new Map()
+  const turns = Result.all(
+    content.map((message) => {
+      // Only within one turn is an id surely another one for each call.
+      if (message.role === "assistant") order = orderOf(message) ?? order
+      return toTurn(message, order)
+    })
+  )
   return Result.map(turns, (messages) => messages.flat())
+}
+
+/** The places of a turn's calls; `undefined` where it has none. */
+const orderOf = ({ content }: Prompt.AssistantMessage): ReadonlyMap<string, number> | undefined => {
+  const calls = content.filter((part) => part.type === "tool-call")
+  return calls.length === 0 ? undefined : new Map(calls.map(({ id }, place) => [id, place]))
 }
 
 const toTurn = (message: Prompt.Message, order: ReadonlyMap<string, number>): Outcome<ReadonlyArray<Message>> => {
@@ -140,7 +149,9 @@ const toPart = (part: Prompt.UserMessagePart): Outcome<Part> => {
   if (address.includes(":") && !address.startsWith("data:")) {
     return Result.succeed(isImage ? { type: "image", url: address } : { type: "file", url: address, mediaType })
   }
-  const bytes = address.startsWith("data:") ? inAddress(address) : { data: data instanceof URL ? "" : data }
+  const bytes = address.startsWith("data:")
+    ? bytesOf(address)
+    : { data: data instanceof URL ? "" : data, mediaType: undefined }
   if (bytes === undefined) return invalid("a data: URL without ;base64 is not supported; give the file's bytes")
   const type = mediaType.endsWith("/*") ? (bytes.mediaType ?? mediaType) : mediaType
   if (type.endsWith("/*")) return invalid(`"${type}" does not say what the bytes are; say e.g. "image/png"`)
@@ -149,17 +160,6 @@ const toPart = (part: Prompt.UserMessagePart): Outcome<Part> => {
       ? { type: "image", data: bytes.data, mediaType: type }
       : { type: "file", data: bytes.data, mediaType: type, name: part.fileName }
   )
-}
-
-interface Bytes {
-  readonly data: string | Uint8Array
-  readonly mediaType?: string | undefined
-}
-
-/** The bytes of a `data:` URL, in base64. */
-const inAddress = (address: string): Bytes | undefined => {
-  const [, mediaType, data] = /^data:([^;,]+)?(?:;[^;,]+)*;base64,(.*)$/s.exec(address) ?? []
-  return data === undefined ? undefined : { data, mediaType }
 }
 
 const toAssistant = ({ content }: Prompt.AssistantMessage): Outcome<ReadonlyArray<Message>> => {

@@ -23,10 +23,10 @@ export const portable: LanguageModel.CodecTransformer = (schema) => {
   const strict = strictly(schema)
   if (Result.isFailure(strict)) return { codec: asItIs, jsonSchema }
   const { codec } = strict.success
-  return { codec: isSameForm(codec, asItIs) ? codec : Schema.Union([codec, asItIs]), jsonSchema }
+  return { codec: isSameForm(codec, asItIs) ? asItIs : Schema.Union([codec, asItIs]), jsonSchema }
 }
 
-/** Then one of them is enough, and tells once what does not fit. */
+/** Then the schema's own form is enough: it tells once what does not fit, and has words for all of its checks. */
 const isSameForm = (a: Schema.Constraint, b: Schema.Constraint): boolean =>
   JSON.stringify(Schema.toJsonSchemaDocument(a)) === JSON.stringify(Schema.toJsonSchemaDocument(b))
 

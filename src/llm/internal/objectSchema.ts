@@ -35,6 +35,7 @@ export interface Shape<A, R> {
 /** In `isStrict` shape where the source has one. Throws a `TypeError` for a source that tells no JSON Schema. */
 export const shapeOf = <A, R>(source: Source<A, R>, isStrict: boolean): Shape<A, R> => {
   if (isEffectSchema(source)) return (isStrict ? strictEffectShape(source) : undefined) ?? effectShape(source)
+  checkSource(source)
   if ("~standard" in source) {
     return { ...sent(jsonSchemaOf(source["~standard"]), isStrict), decode: standardDecoder(source) }
   }
@@ -44,6 +45,24 @@ export const shapeOf = <A, R>(source: Source<A, R>, isStrict: boolean): Shape<A,
       ? standardDecoder(source.schema)
       : (value: unknown) => Effect.mapError(source.decode(value), (error) => bounded([messageOf(error)]))
   return { ...sent(jsonSchema, isStrict), decode }
+}
+
+/** What the types promise, for programs without types: a JSON Schema alone decodes nothing. */
+const checkSource = (source: unknown): void => {
+  const isGiven = (typeof source === "object" && source !== null) || typeof source === "function"
+  if (isGiven && ("~standard" in source || ("jsonSchema" in source && ("schema" in source || "decode" in source))))
+    return
+  throw new TypeError(
+    "what an object has to be is a Schema of Effect, a Standard Schema, { schema, jsonSchema } or { decode, jsonSchema }"
+  )
+}
+
+/** The name of an object or a tool, which every provider has to take. Throws a `TypeError` for another one. */
+export const checkName = (name: string): string => {
+  if (/^[\w-]{1,64}$/.test(name)) return name
+  throw new TypeError(
+    `the name ${JSON.stringify(name)} is not 1 to 64 letters, digits, _ and -, which is all that providers take`
+  )
 }
 
 const isEffectSchema = <A, R>(source: Source<A, R>): source is Schema.ConstraintDecoder<A, R> => Schema.isSchema(source)
@@ -93,7 +112,19 @@ const strictCodec = <A, R>(
 const withoutUnused = ({ $defs, ...schema }: JsonSchema): JsonSchema =>
   JSON.stringify(schema).includes('"$ref":') ? { ...schema, $defs } : schema
 
-const issuesOf = SchemaIssue.makeFormatterStandardSchemaV1()
+/** Effect's shape for strict mode takes the words of these checks away (effect/ai/internal/structured-output.ts, 4.1). */
+const words: Readonly<Record<string, string>> = {
+  "effect/schema/isInt": "Expected an integer",
+  "effect/schema/isFinite": "Expected a finite number"
+}
+
+const checkHook: SchemaIssue.CheckHook = (issue) => {
+  const { expected, representation } = issue.filter.annotations ?? {}
+  const own = expected === undefined ? words[representation?.id ?? ""] : undefined
+  return SchemaIssue.defaultCheckHook(issue) ?? own
+}
+
+const issuesOf = SchemaIssue.makeFormatterStandardSchemaV1({ checkHook })
 
 const effectDecoder = <A, R>(codec: Schema.ConstraintDecoder<A, R>): Shape<A, R>["decode"] => {
   const decode = Schema.decodeUnknownEffect(codec, { errors: "all" })
@@ -115,8 +146,22 @@ const jsonSchemaOf = ({ jsonSchema, vendor }: Partial<StandardJSONSchemaV1.Props
   if (jsonSchema === undefined) {
     throw new TypeError(`the schema of ${vendor} does not tell its JSON Schema; give it as { schema, jsonSchema }`)
   }
-  const { $schema: _, ...schema } = jsonSchema.input({ target: "draft-2020-12" })
+  const { $schema: _, ...schema } = told(jsonSchema, vendor)
   return schema
+}
+
+const told = ({ input }: StandardJSONSchemaV1.Converter, vendor: string | undefined): JsonSchema => {
+  try {
+    return input({ target: "draft-2020-12" })
+  } catch (cause) {
+    const why = messageOf(cause)
+    throw new TypeError(
+      `the schema of ${vendor} does not tell its JSON Schema (${why}); give it as { schema, jsonSchema }`,
+      {
+        cause
+      }
+    )
+  }
 }
 
 // More than a model mends at once, and no more than a message has room for.
@@ -127,6 +172,8 @@ const bounded = (lines: ReadonlyArray<string>): ReadonlyArray<string> =>
   lines
     .slice(0, maxLines)
     .map((line) => (line.length > maxLineLength ? `${line.slice(0, maxLineLength)}…` : line).replaceAll("\n", " "))
+    // Half of a pair is no text, and providers refuse it.
+    .map((line) => line.toWellFormed())
 
 /** An issue as `$.items[0].price: Expected number`; the path as RFC 9535 writes it. */
 const lines = (issues: ReadonlyArray<StandardSchemaV1.Issue>): ReadonlyArray<string> =>

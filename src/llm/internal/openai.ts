@@ -9,7 +9,7 @@ import type { FinishReason, Request, StreamEvent } from "../Llm.ts"
 import { InvalidResponse, Overloaded, type Reason } from "../LlmError.ts"
 import type { ToolCall } from "../Message.ts"
 import * as Usage from "../Usage.ts"
-import { count, type Json, parsed, record, records, text } from "./json.ts"
+import { count, type Json, lookup, parsed, record, records, text } from "./json.ts"
 import { oneLine } from "./oneLine.ts"
 import type { Decoded, StreamDecoder } from "./protocol.ts"
 import { reasonOfStatus } from "./statusReason.ts"
@@ -30,7 +30,7 @@ const finishReasons: Readonly<Record<string, FinishReason>> = {
 
 /** Some servers say "stop" where there are calls, and OpenAI where the model refuses. */
 const toFinishReason = (value: string, hasCalls: boolean, isRefused: boolean): FinishReason => {
-  const reason = finishReasons[value] ?? "other"
+  const reason = lookup(finishReasons, value) ?? "other"
   if (reason !== "stop") return reason
   return hasCalls ? "toolCalls" : isRefused ? "contentFilter" : reason
 }
@@ -58,27 +58,30 @@ const wantsJson = ({ responseFormat }: Request): boolean =>
   responseFormat !== undefined && responseFormat.type !== "text"
 
 /** DeepSeek puts blanks in the place of an answer that was to be JSON and is none (api-docs.deepseek.com/guides/json_mode). */
-const blanked = (): InvalidResponse =>
-  new InvalidResponse({ description: "the answer is blank where JSON was asked for" })
+const blanked = (usage: Usage.Usage | undefined): InvalidResponse =>
+  new InvalidResponse({ description: "the answer is blank where JSON was asked for", usage })
+
+/** Some servers put an empty one beside a good answer. */
+const isError = (error: unknown): boolean => record(error) !== undefined || (text(error) ?? "") !== ""
 
 /** Reads a body with a 2xx status. */
 export const decode = (body: string, request: Request, redact: Redact): Decoded | Reason => {
   const raw = parsed(body)
   if (raw === undefined) return new InvalidResponse({ description: "the body is not JSON", excerpt: redact(body) })
   const root = record(raw)
-  if (root?.error !== undefined && root.error !== null) return reasonOfError(root.error, 200, {}, redact)
+  if (isError(root?.error)) return reasonOfError(root?.error, 200, {}, redact)
   const choice = records(root?.choices)[0]
   const message = record(choice?.message)
   if (root === undefined || choice === undefined || message === undefined) {
     return new InvalidResponse({ description: "the answer has no choices[0].message", excerpt: redact(body) })
   }
-  const finish = text(choice.finish_reason)
+  const finish = text(choice.finish_reason) || undefined
   if (finish === noCapacity) return overloaded()
-  const toolCalls = ToolCalls.whole(toolCallsOf(message), finish === "length")
+  const toolCalls = ToolCalls.whole(toolCallsOf(message, request), finish === "length")
   const content = text(message.content) ?? ""
   const refusal = text(message.refusal)
   if (wantsJson(request) && content.trim() === "" && toolCalls.length === 0 && finish === "stop" && !refusal) {
-    return blanked()
+    return blanked(toUsage(root.usage))
   }
   return {
     text: content,
@@ -95,15 +98,16 @@ export const decode = (body: string, request: Request, redact: Redact): Decoded 
   }
 }
 
-const toolCallsOf = (message: Json): ReadonlyArray<ToolCall> => {
+const toolCallsOf = (message: Json, request: Request): ReadonlyArray<ToolCall> => {
   // `function_call` is what came before tools; old servers still have it.
   const legacy = record(message.function_call)
   const calls = records(message.tool_calls).map((call) => [text(call.id), record(call.function)] as const)
-  if (calls.length === 0 && legacy !== undefined) calls.push(["call_0", legacy])
-  return calls.flatMap(([id, named], index) =>
+  if (calls.length === 0 && legacy !== undefined) calls.push([undefined, legacy])
+  const ids = new ToolCalls.CallIds(request)
+  return calls.flatMap(([id, named]) =>
     named === undefined
       ? []
-      : [ToolCalls.fromText(id ?? `call_${index}`, text(named.name) ?? "", argumentsOf(named.arguments) ?? "")]
+      : [ToolCalls.fromText(ids.of(id), text(named.name) ?? "", argumentsOf(named.arguments) ?? "")]
   )
 }
 
@@ -131,14 +135,16 @@ export class ChunkDecoder implements StreamDecoder {
   readonly native = undefined
   /** The consumer has seen something. */
   private delivered = false
-  private readonly fragments = new ToolCalls.ToolCallFragments()
+  private readonly fragments: ToolCalls.ToolCallFragments
   private readonly redact: Redact
   /** Blanks before the first character of JSON: they may be all that comes. */
   private blanks: string | undefined
 
-  constructor(request: Request, redact: Redact) {
+  constructor(request: Request, redact: Redact, isContinued = false) {
+    this.fragments = new ToolCalls.ToolCallFragments(request)
     this.redact = redact
-    this.blanks = wantsJson(request) ? "" : undefined
+    // An answer that goes on may have only its end left.
+    this.blanks = wantsJson(request) && !isContinued ? "" : undefined
   }
 
   get isFinished(): boolean {
@@ -171,7 +177,7 @@ export class ChunkDecoder implements StreamDecoder {
       return
     }
     const chunk = record(raw)
-    const error = chunk?.error ?? (event === "error" ? raw : undefined)
+    const error = isError(chunk?.error) ? chunk?.error : event === "error" ? raw : undefined
     if (error !== undefined && error !== null) return this.fail(reasonOfError(error, 200, {}, this.redact))
     if (chunk === undefined) return
     this.model ||= text(chunk.model)
@@ -182,8 +188,10 @@ export class ChunkDecoder implements StreamDecoder {
     for (const choice of choices) this.pushChoice(record(choice), out)
   }
 
+  /** What goes wrong behind the finish marker takes nothing from the answer. */
   private fail(reason: Reason): void {
-    this.failure = reason
+    if (this.isFinished) this.isDone = true
+    else this.failure = reason
   }
 
   private notJson(data: string): InvalidResponse {
@@ -197,10 +205,11 @@ export class ChunkDecoder implements StreamDecoder {
     const delta = record(choice.delta) ?? record(choice.message)
     if (delta !== undefined) this.pushDelta(delta, out)
     const finish = text(choice.finish_reason)
-    if (finish === undefined) return
+    // Some servers send an empty one with every chunk.
+    if (finish === undefined || finish === "") return
     if (finish === noCapacity) return this.fail(overloaded())
     if (this.blanks !== undefined && finish === "stop" && this.fragments.size === 0 && this.refusal === "") {
-      return this.fail(blanked())
+      return this.fail(blanked(this.usage))
     }
     this.finish = finish
   }
@@ -243,8 +252,7 @@ export class ChunkDecoder implements StreamDecoder {
     if (legacy !== undefined) this.fragments.push(0, undefined, text(legacy.name), text(legacy.arguments))
     for (const call of records(delta.tool_calls)) {
       const named = record(call.function)
-      const index = count(call.index) ?? Math.max(0, this.fragments.size - (text(call.id) === undefined ? 1 : 0))
-      this.fragments.push(index, text(call.id), text(named?.name), argumentsOf(named?.arguments))
+      this.fragments.push(count(call.index), text(call.id), text(named?.name), argumentsOf(named?.arguments))
     }
   }
 }

@@ -36,7 +36,11 @@ export const decode = (body: string, inputs: number, redact: Redact): Decoded | 
   const root = record(raw)
   if (root?.error !== undefined && root.error !== null) return reasonOfResponse(noHeaders, body, 0, redact)
   if (!Array.isArray(root?.data)) return invalid("the answer has no data")
-  const items = records(root.data).map(({ embedding, index }) => ({ index: count(index), value: embedding }))
+  const items = records(root.data).map(({ embedding, index }) => ({
+    // One that is no place is somebody's mistake, not an absent one.
+    index: typeof index === "number" ? index : undefined,
+    value: embedding
+  }))
   const vectors = placed(items, inputs)
   if (isReason(vectors)) return invalid(vectors.description)
   return { vectors, usage: toUsage(root.usage), model: text(root.model) }

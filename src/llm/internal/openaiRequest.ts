@@ -6,6 +6,8 @@
 import * as Base64 from "effect/encoding/Base64"
 import type { Reasoning, Request, ResponseFormat, ToolChoice, ToolSpec } from "../Llm.ts"
 import type { AssistantMessage, Data, Message, Part } from "../Message.ts"
+import { opened } from "./dataUrl.ts"
+import { adjoined } from "./toolCalls.ts"
 
 /** How an answer's beginning is given back so that the server goes on from there. */
 export type Prefix =
@@ -35,8 +37,8 @@ export interface Said {
 }
 
 export const encode = (request: Request, shape: Shape, stream: boolean, said?: Said): string => {
-  const { responseFormat, tools } = request
-  const messages = request.messages.map((message) => toMessage(message, shape))
+  const { responseFormat } = request
+  const messages = adjoined(request.messages).map((message) => toMessage(message, shape))
   const words = wordsOf(responseFormat, shape)
   if (words !== undefined) messages.unshift({ role: "system", content: words })
   if (said !== undefined) messages.push(beginning(said, shape))
@@ -48,9 +50,7 @@ export const encode = (request: Request, shape: Shape, stream: boolean, said?: S
     top_p: request.topP,
     stop: request.stop,
     seed: request.seed,
-    tools: tools === undefined || tools.length === 0 ? undefined : tools.map(toTool),
-    tool_choice: toToolChoice(request.toolChoice),
-    parallel_tool_calls: request.parallelToolCalls,
+    ...toTools(request),
     response_format: toFormat(responseFormat, shape),
     ...toThinking(request.reasoning, shape),
     ...(said !== undefined && shape.prefix === "continue_final_message" ? finalMessage : undefined),
@@ -66,7 +66,7 @@ const finalMessage = { continue_final_message: true, add_generation_prompt: fals
 export const refusal = ({ messages }: Request): string | undefined => {
   for (const { content } of messages) {
     if (typeof content === "string") continue
-    if (content.some((part) => part.type === "file" && "url" in part)) {
+    if (content.some((part) => part.type === "file" && "url" in opened(part))) {
       return "chat completions take no address of a file; give its bytes as `data`"
     }
   }
@@ -95,7 +95,7 @@ const toAssistant = ({ content, reasoning, toolCalls }: AssistantMessage, shape:
     role: "assistant",
     content: content === "" ? null : content,
     // Required on turns with tool calls, ignored on others (api-docs.deepseek.com/guides/thinking_mode, 2026-11).
-    reasoning_content: shape.thinking === "deepseek" ? reasoning : undefined,
+    reasoning_content: shape.thinking === "deepseek" ? (reasoning ?? notShown) : undefined,
     tool_calls: toolCalls.map(({ id, inputText, name }) => ({
       id,
       type: "function",
@@ -103,6 +103,9 @@ const toAssistant = ({ content, reasoning, toolCalls }: AssistantMessage, shape:
     }))
   }
 }
+
+/** What another provider's model thought before it called a tool; an empty text is refused as an absent one is. */
+const notShown = "(not shown)"
 
 const beginning = ({ reasoning, text }: Said, shape: Shape): object => ({
   role: "assistant",
@@ -114,8 +117,9 @@ const beginning = ({ reasoning, text }: Said, shape: Shape): object => ({
 /** Bytes in base64; a text is base64 already. */
 export const toBase64 = (data: Data): string => (typeof data === "string" ? data : Base64.encode(data))
 
-const toPart = (part: Part): object => {
-  if (part.type === "text") return { type: "text", text: part.text }
+const toPart = (given: Part): object => {
+  if (given.type === "text") return { type: "text", text: given.text }
+  const part = opened(given)
   if (part.type === "image") {
     const url = "url" in part ? part.url : `data:${part.mediaType};base64,${toBase64(part.data)}`
     return { type: "image_url", image_url: { url } }
@@ -123,6 +127,12 @@ const toPart = (part: Part): object => {
   if ("url" in part) return { type: "text", text: part.url }
   const fileData = `data:${part.mediaType};base64,${toBase64(part.data)}`
   return { type: "file", file: { filename: part.name ?? "file", file_data: fileData } }
+}
+
+/** A choice without tools is refused. */
+const toTools = ({ parallelToolCalls, toolChoice, tools = [] }: Request): object | undefined => {
+  if (tools.length === 0) return undefined
+  return { tools: tools.map(toTool), tool_choice: toToolChoice(toolChoice), parallel_tool_calls: parallelToolCalls }
 }
 
 const toTool = ({ description, name, parameters, strict }: ToolSpec): object => ({

@@ -67,7 +67,8 @@ export interface Protocol {
   readonly decode: (body: string, request: Request) => Decoded | Reason
   /** Reads an answer with an error status. */
   readonly reasonOf: (response: HttpClientResponse, body: string, nowMillis: number) => Reason
-  readonly decoder: (request: Request) => StreamDecoder
+  /** `said`: the beginning that the answer goes on from. */
+  readonly decoder: (request: Request, said: Said | undefined) => StreamDecoder
   /** Removes known secrets from what a server says. */
   readonly redact: (text: string) => string
   /** Where tokens come from that are valid for a while only. */

@@ -1,17 +1,26 @@
 /** What becomes of a stream that broke after content: which failures are taken up again, and how the pieces fit. */
+import { isPolicyError } from "../../policy/PolicyError.ts"
 import type { OnCut, StreamEvent } from "../Llm.ts"
 import { type Reason, StreamCut, StreamStalled, StreamTruncated } from "../LlmError.ts"
 import type * as Usage from "../Usage.ts"
 import type { Protocol, Said, StreamDecoder } from "./protocol.ts"
 
+/** What sends that broke have left to the next one. */
+export interface Left {
+  /** What the next send goes on from; absent when it begins again. */
+  readonly said: Said | undefined
+  /** What they have used. */
+  readonly used: Usage.Usage | undefined
+}
+
 /** No send has broken yet. */
-export const nothing: Said = { text: "", reasoning: "" }
+export const nothing: Left = { said: undefined, used: undefined }
 
 /** What was said until now, with what the last send adds. */
-export const joined = (before: Said, decoder: Pick<StreamDecoder, "partial" | "reasoning">): Said =>
-  before === nothing
+export const joined = ({ said }: Left, decoder: Pick<StreamDecoder, "partial" | "reasoning">): Said =>
+  said === undefined
     ? { text: decoder.partial, reasoning: decoder.reasoning }
-    : { text: before.text + decoder.partial, reasoning: before.reasoning + decoder.reasoning }
+    : { text: said.text + decoder.partial, reasoning: said.reasoning + decoder.reasoning }
 
 /** Whether another send can mend this: the stream broke, or the server said in it that it cannot go on now. */
 export const isRecoverable = (reason: Reason, onCut: OnCut | undefined): boolean => {
@@ -34,17 +43,37 @@ export const isRecoverable = (reason: Reason, onCut: OnCut | undefined): boolean
 export const canContinue = (said: Said): boolean => said.text !== ""
 
 /** The failure with the whole of what had arrived, where sends before it had said something. */
-export const after = (before: Said, reason: Reason): Reason => {
-  if (before === nothing) return reason
+export const after = ({ said }: Left, reason: Reason): Reason => {
+  if (said === undefined) return reason
   switch (reason._tag) {
     case "StreamCut":
-      return new StreamCut({ ...reason, cause: reason.cause, partial: before.text + reason.partial })
+      return new StreamCut({ ...reason, cause: reason.cause, partial: said.text + reason.partial })
     case "StreamStalled":
-      return new StreamStalled({ ...reason, partial: before.text + reason.partial })
+      return new StreamStalled({ ...reason, cause: reason.cause, partial: said.text + reason.partial })
     case "StreamTruncated":
-      return new StreamTruncated({ ...reason, partial: before.text + reason.partial, delivered: true })
+      return new StreamTruncated({
+        ...reason,
+        cause: reason.cause,
+        partial: said.text + reason.partial,
+        delivered: true
+      })
     default:
       return reason
+  }
+}
+
+/** A break that could not be mended: itself, with why, unless the policy ended the call. */
+export const broken = (reason: Reason, error: Reason): Reason => {
+  if (error === reason || isPolicyError(error)) return error
+  switch (reason._tag) {
+    case "StreamCut":
+      return new StreamCut({ ...reason, cause: error })
+    case "StreamStalled":
+      return new StreamStalled({ ...reason, cause: error })
+    case "StreamTruncated":
+      return new StreamTruncated({ ...reason, cause: error })
+    default:
+      return error
   }
 }
 
@@ -54,9 +83,9 @@ export const using = (reason: Reason, usage: Usage.Usage): Reason => {
     case "StreamCut":
       return new StreamCut({ ...reason, cause: reason.cause, usage })
     case "StreamStalled":
-      return new StreamStalled({ ...reason, usage })
+      return new StreamStalled({ ...reason, cause: reason.cause, usage })
     case "StreamTruncated":
-      return new StreamTruncated({ ...reason, usage })
+      return new StreamTruncated({ ...reason, cause: reason.cause, usage })
     default:
       return reason
   }

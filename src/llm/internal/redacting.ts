@@ -26,3 +26,10 @@ export const make = ({ apiKey, auth, headers = {} }: Shown): Redact => {
     return auth?.redact?.(safe) ?? safe
   }
 }
+
+/** The same for one request with headers of its own. */
+export const over = (redact: Redact, headers: Shown["headers"]): Redact => {
+  if (headers === undefined || secretsIn(headers).length === 0) return redact
+  const own = make({ headers })
+  return (text) => redact(own(text))
+}

@@ -5,6 +5,7 @@
 import * as Cause from "effect/Cause"
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
 import type { HttpClientResponse } from "effect/http/HttpClientResponse"
 import * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
@@ -26,7 +27,8 @@ import type { Decoded, Protocol, Said, StreamDecoder } from "./protocol.ts"
 import * as Recovery from "./recovery.ts"
 import { type Events, type Pulled, Streaming } from "./streaming.ts"
 import type { Operation } from "./telemetry.ts"
-import { isReason, Story, toReason } from "./transport.ts"
+import { numbered } from "./totals.ts"
+import { counted, isReason, Story, toReason } from "./transport.ts"
 
 interface Opened {
   readonly streaming: Streaming
@@ -57,13 +59,13 @@ class StreamedCall {
   private readonly request: Request
   private readonly operation: Operation
   private readonly context: Context.Context<never>
-  private readonly story = new Story()
+  private readonly story: Story
   private current: Opened | undefined
   private lease: Policy.Lease<Opened, Reason> | undefined
-  /** What sends that broke have said and the next one goes on from. */
-  private before: Said = Recovery.nothing
-  /** What sends that broke have used. */
-  private usedBefore: Usage.Usage | undefined
+  /** What sends that broke have left. */
+  private left = Recovery.nothing
+  /** How many sends go on from a beginning: each has a body of its own. */
+  private continuations = 0
   private isOver = false
 
   constructor(calls: Calls, request: Request, operation: Operation, context: Context.Context<never>) {
@@ -71,35 +73,38 @@ class StreamedCall {
     this.request = request
     this.operation = operation
     this.context = context
+    this.story = new Story(request.headers)
   }
 
   /** The last word of a call that failed. */
   readonly failed = (reason: Reason): LlmError => {
-    const told = Recovery.after(this.before, reason)
-    const usage = this.isSent(told) ? this.usage : undefined
+    const isOpened = this.current !== undefined
+    const usage = isOpened ? this.usage : this.story.wasted
+    const told = Recovery.after(this.left, usage === undefined ? reason : Recovery.using(reason, usage))
     const cost = this.over(told._tag, usage)
-    const error = this.calls.toError(usage === undefined ? told : Recovery.using(told, usage), this.story, usage, cost)
+    const error = this.calls.toError(told, this.story, { usage, cost, delivered: isOpened && this.hasDelivered })
     this.operation.failed(error.code, error, usage)
     return error
   }
 
-  /** Whether something was used: content came, now or before this send. */
-  private isSent(reason: Reason): boolean {
-    return this.usedBefore !== undefined || (reason.phase === "answered" && this.current !== undefined)
+  /** Whether the reader has got something: now, or from a send before. */
+  private get hasDelivered(): boolean {
+    return this.left !== Recovery.nothing || this.current?.streaming.hasDelivered === true
   }
 
   /** Of all sends together. */
   private get usage(): Usage.Usage {
     const { current } = this
     const last = current === undefined ? Usage.empty : this.usageOf(current.decoder)
-    return this.usedBefore === undefined ? last : Usage.add(this.usedBefore, last)
+    const { used } = this.left
+    return used === undefined ? last : Usage.add(used, last)
   }
 
   /** What the provider counted, or a guess by what went over the wire. */
   private usageOf(decoder: StreamDecoder): Usage.Usage {
-    const { usage } = decoder
+    const usage = decoder.usage === undefined ? undefined : counted(decoder.usage)
     if (usage !== undefined && usage.isEstimate !== true) return usage
-    const outputTokens = tokensOf(decoder.partial) + tokensOf(decoder.reasoning)
+    const outputTokens = tokensOf(decoder.partial) + tokensOf(decoder.reasoning) + tokensOf(decoder.refusal)
     const inputTokens = estimateOf(this.request).inputTokens
     // Where the provider began to count, its numbers stand as far as they go.
     return usage === undefined
@@ -128,34 +133,35 @@ class StreamedCall {
       )
       this.lease = lease
       this.attach(lease, lease.value)
+      // Runs before the lease's own end, which does not know what was used.
+      yield* Effect.addFinalizer(() => Effect.sync(this.abandon))
       return Stream.mapError(Stream.fromPull(Effect.succeed(this.pull)), this.failed)
     }
   )
 
   /** The reader left, or the call ended: nothing stays open. */
   private readonly abandon = (): void => {
-    const { current } = this
+    const { current, lease } = this
     current?.streaming.close()
     const usage = current === undefined ? undefined : this.usage
-    if (usage !== undefined) this.over("interrupted", usage)
+    this.over("interrupted", usage)
+    lease?.end("interrupted", current === undefined ? undefined : this.usageOf(current.decoder))
     this.operation.interrupted(usage)
   }
 
-  private readonly attempt = (timeout: Timeout.Timeout): Effect.Effect<Opened, Reason> =>
-    Effect.map(unscoped(open(this.calls, this.request, this.story, timeout, this.said)), (opened) => {
+  private readonly attempt = (timeout: Timeout.Timeout): Effect.Effect<Opened, Reason> => {
+    const { calls, request, story } = this
+    const { said } = this.left
+    const asked = said === undefined ? request : numbered(request, 1 + this.continuations)
+    return Effect.map(unscoped(open(calls, asked, story, timeout, said)), (opened) => {
       this.current = opened
       this.operation.firstContent()
       return opened
     })
-
-  /** The beginning that the next send goes on from. */
-  private get said(): Said | undefined {
-    return this.before === Recovery.nothing ? undefined : this.before
   }
 
   private attach(lease: Policy.Lease<Opened, Reason>, opened: Opened): void {
     const { decoder, streaming } = opened
-    lease.onStop(streaming.stop)
     streaming.attach({
       deadlineAt: lease.deadlineAt,
       totalMillis: lease.totalMillis,
@@ -165,18 +171,19 @@ class StreamedCall {
         if (!Recovery.isRecoverable(reason, this.request.onCut)) lease.end(reason._tag, this.usageOf(decoder))
       }
     })
+    lease.onStop(streaming.stop)
   }
 
   private finished(lease: Policy.Lease<Opened, Reason>, decoder: StreamDecoder): Events {
-    lease.end("ok", decoder.usage)
-    const whole = Recovery.joined(this.before, decoder)
+    const { said } = this.left
+    lease.end("ok", this.usageOf(decoder))
+    const whole = Recovery.joined(this.left, decoder)
     const { toolCalls } = decoder
-    const usage =
-      this.usedBefore === undefined ? (decoder.usage ?? Usage.empty) : Usage.add(this.usedBefore, this.usageOf(decoder))
+    const { usage } = this
     const cost = this.over("ok", usage)
     const finish = {
       type: "finish",
-      message: turn({ ...whole, toolCalls, native: this.said === undefined ? decoder.native : undefined }),
+      message: turn({ ...whole, toolCalls, native: said === undefined ? decoder.native : undefined }),
       finishReason: decoder.finishReason ?? "other",
       usage,
       cost,
@@ -198,31 +205,38 @@ class StreamedCall {
     )
   })
 
-  /** Opens the stream again after a break, if that is wanted and may be. */
-  private recover(broken: Opened, reason: Reason): Pulled {
-    const { lease, request } = this
+  /** Opens the stream again after a break, if that is wanted and may be. Interrupted, the next pull tries again. */
+  private recover({ decoder }: Opened, reason: Reason): Pulled {
+    const { left, lease, request } = this
     if (lease === undefined || !Recovery.isRecoverable(reason, request.onCut)) return Effect.fail(reason)
-    const { decoder } = broken
     const used = this.usageOf(decoder)
-    const said = Recovery.joined(this.before, decoder)
+    const said = Recovery.joined(left, decoder)
     const isContinued = request.onCut === "continue" && Recovery.canContinue(said)
     const failure: Retryable = { isRetryable: true, phase: "answered", retryAfter: waitOf(reason) }
-    return Effect.suspend((): Pulled => {
-      const before = this.before
-      this.before = isContinued ? said : Recovery.nothing
-      const reopened = Effect.tapError(lease.reopen(reason, failure, used), () =>
-        Effect.sync(() => {
-          // It is told with what had arrived, whatever it would have gone on from.
-          this.before = before
-          lease.end(reason._tag)
-        })
-      )
-      return Effect.flatMap(reopened, (opened): Pulled => {
-        this.usedBefore = this.usedBefore === undefined ? used : Usage.add(this.usedBefore, used)
-        this.attach(lease, opened)
-        return isContinued ? this.pull : Effect.succeed([{ type: "reset", reason }])
-      })
+    const reopened = Effect.suspend(() => {
+      this.left = { said: isContinued ? said : undefined, used: left.used }
+      if (isContinued) this.continuations++
+      return lease.reopen(reason, failure, used)
     })
+    return Effect.matchEffect(
+      Effect.onExitPrimitive(reopened, (exit) => {
+        if (Exit.isFailure(exit)) this.left = left
+        return undefined
+      }),
+      {
+        onFailure: (error): Pulled => {
+          // It is told with what had arrived, whatever it would have gone on from.
+          const told = Recovery.broken(reason, error)
+          lease.end(told._tag)
+          return Effect.fail(told)
+        },
+        onSuccess: (opened): Pulled => {
+          this.left = { ...this.left, used: left.used === undefined ? used : Usage.add(left.used, used) }
+          this.attach(lease, opened)
+          return isContinued ? this.pull : Effect.succeed([{ type: "reset", reason }])
+        }
+      }
+    )
   }
 }
 
@@ -241,7 +255,9 @@ const open = (
     const since = clock.currentTimeMillisUnsafe()
     const { attemptMillis, firstContentMillis } = timeout
     const opening = Effect.mapError(
-      Effect.flatMap(calls.send(request, true, story, said), (response) => readerOf(response, calls.protocol, request)),
+      Effect.flatMap(calls.send(request, true, story, said), (response) =>
+        readerOf(response, calls.protocol, request, said)
+      ),
       toReason
     )
     const source = Timer.within(opening, Math.min(attemptMillis, firstContentMillis), (): Reason =>
@@ -265,11 +281,12 @@ type Source = Pick<Opened, "decoder"> & { readonly reader: EventStream.Reader<Ev
 const readerOf = (
   response: HttpClientResponse,
   protocol: Protocol,
-  request: Request
+  request: Request,
+  said: Said | undefined
 ): Effect.Effect<Source, Reason> => {
-  const type = headerOf(response, "content-type")
+  const type = headerOf(response, "content-type")?.toLowerCase()
   if (type === undefined || type.includes("event-stream") || type.includes("octet-stream")) {
-    return Effect.succeed({ reader: EventStream.sseReader(response), decoder: protocol.decoder(request) })
+    return Effect.succeed({ reader: EventStream.sseReader(response), decoder: protocol.decoder(request, said) })
   }
   return Effect.flatMap(Effect.mapError(response.text, reasonOfHttpError), (text) => {
     const decoded = protocol.decode(text, request)

@@ -94,6 +94,8 @@ export class Streaming {
   private progress = 0
   private sawFinish = false
   private armedUntil = Infinity
+  /** What it failed with: whoever asks again is told again, and never that it ended. */
+  private failure: Reason | undefined
   /** What came with the first content, until the consumer takes it. */
   private buffered: Events | undefined
 
@@ -121,6 +123,7 @@ export class Streaming {
   /** From here on the stream belongs to its consumer, for as long as its deadline allows, read or not. */
   attach(attachment: Attachment): void {
     this.attachment = attachment
+    if (this.isOver) return
     // A short answer may be complete before anybody has it; only its last event is left, and that needs no deadline.
     if (this.isFinishing || attachment.deadlineAt === Infinity) return
     const left = attachment.deadlineAt - this.options.clock.currentTimeMillisUnsafe()
@@ -152,6 +155,11 @@ export class Streaming {
     this.cancelDeadline?.()
   }
 
+  /** Whether content came. */
+  get hasDelivered(): boolean {
+    return this.hasContent
+  }
+
   /** The next events: at least one. */
   readonly pull: Pulled = Effect.suspend(() => {
     const { buffered } = this
@@ -163,7 +171,7 @@ export class Streaming {
   private step(): Pulled {
     if (this.isFinishing) return this.isOver ? Cause.done() : this.last([])
     if (this.stopped !== undefined) return this.decoder.isFinished ? this.finish([]) : this.fail(this.stopped)
-    if (this.isOver) return Cause.done()
+    if (this.isOver) return this.failure === undefined ? Cause.done() : Effect.fail(this.failure)
     const out: Array<StreamEvent> = []
     const taken = this.reader.take()
     if (taken !== undefined) for (const event of taken) this.decoder.push(event, out)
@@ -214,6 +222,7 @@ export class Streaming {
 
   private end(reason: Reason): void {
     if (this.isOver) return
+    this.failure = reason
     this.close()
     this.attachment?.onFailure(reason)
   }

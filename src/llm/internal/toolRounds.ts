@@ -67,11 +67,12 @@ export class Rounds<E, R, E2> {
     const { maxRounds } = settings
     const { toolCalls } = answer
     totals.add(answer)
-    this.messages = [...this.messages, answer.message]
+    const { messages } = this
+    this.messages = [...messages, answer.message]
     if (toolCalls.length > 0 && totals.answers >= maxRounds) {
       // Nobody would read the results.
       const tools = toolCalls.map(({ name }) => name)
-      return Effect.fail(totals.error(new RoundsExceeded({ maxRounds, tools, usage: totals.usage }), answer))
+      return Effect.fail(totals.error(new RoundsExceeded({ maxRounds, tools, usage: totals.usage, messages }), answer))
     }
     if (toolCalls.length === 0) {
       this.rounds.push({ answer, results: [] })

@@ -51,22 +51,19 @@ export const caller =
     run: (input: A, call: Call) => Effect.Effect<unknown, E, R>
   ): Tool<E, R | RD>["call"] =>
   ({ id, input, inputText }, round) => {
-    if (input === undefined) return Effect.succeed(invalid([`$: it is not JSON: ${inputText.slice(0, 200)}`]))
-    const decoded = Effect.match(shape.decode(input), {
-      onFailure: invalid,
-      onSuccess: (value) => ({ outcome: "fits", value }) as const
+    if (input === undefined) return Effect.succeed(invalid([`$: it is not JSON: ${beginningOf(inputText)}`]))
+    const running = Effect.matchEffect(shape.decode(input), {
+      onFailure: (issues): Effect.Effect<Ran, E, R> => Effect.succeed(invalid(issues)),
+      onSuccess: (value) => Effect.map(run(value, { callId: id, round }), (output): Ran => ({ outcome: "ok", output }))
     })
-    return Effect.flatMap(decoded, (decoded): Effect.Effect<Ran, E, R> => {
-      if (decoded.outcome !== "fits") return Effect.succeed(decoded)
-      const running = Effect.map(run(decoded.value, { callId: id, round }), (output): Ran => ({
-        outcome: "ok",
-        output
-      }))
-      return inTime(running, Duration.toMillis(timeout))
-    })
+    // Decoding may take time, too: a schema may ask services.
+    return inTime(running, Duration.toMillis(timeout))
   }
 
-const invalid = (issues: ReadonlyArray<string>): Extract<Ran, { outcome: "invalidInput" | "timedOut" }> => ({
+/** As much as a message has room for, without half of a letter. */
+const beginningOf = (text: string): string => text.slice(0, 200).toWellFormed()
+
+const invalid = (issues: ReadonlyArray<string>): Ran => ({
   outcome: "invalidInput",
   problem: `the arguments do not fit, and nothing was run:\n${issues.map((issue) => `- ${issue}`).join("\n")}`
 })
@@ -94,14 +91,17 @@ export const resultOf = <E, E2, R>(
     const told = ({ content, ...outcome }: Outcome): ToolResult => ({
       call,
       ...outcome,
-      content: withinBytes(content, limitBytes),
+      // Half of a pair of UTF-16 is no text, and providers refuse it.
+      content: withinBytes(content.toWellFormed(), limitBytes),
       durationMillis: clock.currentTimeMillisUnsafe() - startMillis
     })
     if (tool === undefined) return Effect.succeed(told(unknownTool(call.name, names)))
     const ran = Effect.matchEffect(tool.call(call, round), {
       onFailure: (error) => Effect.map(onFailed(error), told),
       onSuccess: (ran) =>
-        Effect.sync(() => told(ran.outcome === "ok" ? { ...ran, content: textOf(ran.output) } : stopped(ran)))
+        Effect.sync(() =>
+          told(ran.outcome === "ok" ? { ...ran, content: textOf(ran.output, call.name) } : stopped(ran))
+        )
     })
     const noted = Effect.tap(ran, ({ outcome }) =>
       outcome === "ok" ? Effect.void : Effect.annotateCurrentSpan("error.type", outcome)
@@ -139,7 +139,14 @@ const attributesOf = ({ id, name }: ToolCall): Record<string, string> => ({
 })
 
 /** A text as it is, nothing as `done`, anything else as JSON. What is no JSON, such as a `bigint`, is a defect of the tool. */
-const textOf = (output: unknown): string => (typeof output === "string" ? output : (JSON.stringify(output) ?? "done"))
+const textOf = (output: unknown, name: string): string => {
+  if (typeof output === "string") return output
+  try {
+    return JSON.stringify(output) ?? "done"
+  } catch (cause) {
+    throw new TypeError(`the tool ${name} returned what is no JSON (${messageOf(cause)})`, { cause })
+  }
+}
 
 const encoder = new TextEncoder()
 

@@ -5,6 +5,7 @@
 import * as ByteSize from "effect/ByteSize"
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
+import * as Equal from "effect/Equal"
 import type * as HttpClient from "effect/http/HttpClient"
 import type { HttpClientError } from "effect/http/HttpClientError"
 import type { HttpClientRequest } from "effect/http/HttpClientRequest"
@@ -21,8 +22,9 @@ import { RateLimited, type Reason } from "../LlmError.ts"
 import * as Price from "../Price.ts"
 import * as Spending from "../Spending.ts"
 import type { TokenAuth } from "../TokenAuth.ts"
-import type * as Usage from "../Usage.ts"
+import * as Usage from "../Usage.ts"
 import { reasonOfHttpError } from "./httpReason.ts"
+import * as Redacting from "./redacting.ts"
 import { Meter } from "./telemetry.ts"
 import { unredirected } from "./unredirected.ts"
 
@@ -46,10 +48,26 @@ export type Encode = (token: Redacted.Redacted<string> | undefined) => HttpClien
 /** What one call keeps beside its result. */
 export class Story {
   readonly recorder = new Recorder()
+  /** The request's own headers, which may have secrets of their own. */
+  readonly headers: Headers | undefined
   requestId: string | undefined = undefined
   /** Of the last answer. */
   usage: Usage.Usage | undefined = undefined
+  /** Of answers that would not do. */
+  wasted: Usage.Usage | undefined = undefined
+
+  constructor(headers?: Headers) {
+    this.headers = headers
+  }
+
+  /** Counts what a failed send has used, where its provider said so. */
+  failed(reason: Reason): void {
+    if (!("usage" in reason) || reason.usage === undefined) return
+    this.wasted = this.wasted === undefined ? reason.usage : Usage.add(this.wasted, reason.usage)
+  }
 }
+
+type Headers = Readonly<Record<string, string>>
 
 /** A body that came whole. */
 export interface Body {
@@ -89,6 +107,8 @@ export class Transport {
   readonly meter: Meter
   private readonly api: Api
   private readonly http: HttpClient.HttpClient
+  /** The last token that was new and not allowed to do what it was asked for. */
+  private forbidden: Redacted.Redacted<string> | undefined
 
   constructor(api: Api, http: HttpClient.HttpClient, held: Policy.Held) {
     this.api = api
@@ -101,10 +121,12 @@ export class Transport {
   exchange(encode: Encode, story: Story): Effect.Effect<HttpClientResponse, HttpClientError | Reason> {
     story.requestId = undefined
     const { auth } = this.api
-    if (auth === undefined) return Effect.flatMap(this.execute(encode(undefined), story), this.accepted)
+    if (auth === undefined) {
+      return Effect.flatMap(this.execute(encode(undefined), story), (response) => this.accepted(response, story))
+    }
     return Effect.flatMap(auth.token, (token) =>
       Effect.flatMap(this.execute(encode(token), story), (response) => {
-        if (response.status !== 401 && response.status !== 403) return this.accepted(response)
+        if (!this.isRefused(response, token)) return this.accepted(response, story)
         // What is left of the refusal is given back before the connection is needed again.
         return Effect.andThen(errorBody(response), this.again(encode, story, auth, token))
       })
@@ -138,8 +160,19 @@ export class Transport {
   ): Effect.Effect<HttpClientResponse, HttpClientError | Reason> {
     return Effect.andThen(
       auth.invalidate(refused),
-      Effect.flatMap(auth.token, (token) => Effect.flatMap(this.execute(encode(token), story), this.accepted))
+      Effect.flatMap(auth.token, (token) =>
+        Effect.flatMap(this.execute(encode(token), story), (response) => {
+          if (response.status === 403) this.forbidden = token
+          return this.accepted(response, story)
+        })
+      )
     )
+  }
+
+  /** Whether a new token may help. One that was new and got a 403 is good, and what it asks for is not allowed. */
+  private isRefused({ status }: HttpClientResponse, token: Redacted.Redacted<string>): boolean {
+    if (status === 403) return this.forbidden === undefined || !Equal.equals(this.forbidden, token)
+    return status === 401
   }
 
   private execute(request: HttpClientRequest, story: Story): Effect.Effect<HttpClientResponse, HttpClientError> {
@@ -149,9 +182,9 @@ export class Transport {
     })
   }
 
-  private readonly accepted = (response: HttpClientResponse): Effect.Effect<HttpClientResponse, Reason> => {
+  private accepted(response: HttpClientResponse, story: Story): Effect.Effect<HttpClientResponse, Reason> {
     const { status } = response
-    const answered = status >= 200 && status < 300 ? Effect.succeed(response) : this.failed(response)
+    const answered = status >= 200 && status < 300 ? Effect.succeed(response) : this.failed(response, story)
     const { rateLimit } = this.held
     return rateLimit === undefined ? answered : Effect.andThen(this.learn(rateLimit, response), answered)
   }
@@ -164,11 +197,12 @@ export class Transport {
     })
   }
 
-  private failed(response: HttpClientResponse): Effect.Effect<never, Reason> {
+  private failed(response: HttpClientResponse, { headers }: Story): Effect.Effect<never, Reason> {
     return Effect.flatMap(errorBody(response), (text) =>
       Effect.clockWith((clock) => {
         const now = clock.currentTimeMillisUnsafe()
-        return Effect.fail(stackless(() => this.api.reasonOf(response, text, now)))
+        const safe = headers === undefined ? text : Redacting.make({ headers })(text)
+        return Effect.fail(stackless(() => this.api.reasonOf(response, safe, now)))
       })
     )
   }

@@ -113,7 +113,12 @@ export const make = <A, E, R>(
   return {
     // Where nobody is told why there is no second send, nothing is left to decide.
     first: call.retry.retries <= 0 && call.recorder === undefined ? send(noWait, false) : again(noWait),
-    after: (error, failure) => failedWith(error, Cause.fail(error), failure)
+    after: (error, failure) => {
+      begun ??= new LoopState(call)
+      // What has begun to answer stays with who began.
+      begun.isDelivered = true
+      return failedWith(error, Cause.fail(error), failure)
+    }
   }
 }
 
@@ -133,6 +138,8 @@ class LoopState {
   private readonly call: Call
   private retried = 0
   private timeouts = 0
+  /** Somebody has read a part of the answer, and nobody else can go on with it. */
+  isDelivered = false
   private step: ((now: number, input: unknown) => Effect.Effect<Duration.Duration | undefined>) | undefined
 
   constructor(call: Call) {
@@ -153,7 +160,8 @@ class LoopState {
     if (this.retried >= retry.retries) return this.stop("exhausted")
     const isFree = failure.isThrottle === true && failure.retryAfter !== undefined
     if (!isFree && this.call.budget !== undefined && this.call.budget.available < 1) return this.stop("retryBudget")
-    if (failure.retryAfter !== undefined && this.call.isServedElsewhere(error)) return this.stop("fallback")
+    const isElsewhere = failure.retryAfter !== undefined && !this.isDelivered && this.call.isServedElsewhere(error)
+    if (isElsewhere) return this.stop("fallback")
     return Effect.withFiber((fiber) => {
       const random = fiber.getRef(Random.Random).nextDoubleUnsafe()
       const now = fiber.getRef(Clock.Clock).currentTimeMillisUnsafe()

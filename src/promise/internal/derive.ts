@@ -1,14 +1,9 @@
 /** A client with defaults of its own for each call. */
 import type { Derived } from "../Client.ts"
 import type { CallDefaults } from "../Options.ts"
+import { over } from "./over.ts"
 
-/** What a call says, over the defaults of its client; `undefined` says nothing. */
-const over = <O extends object>(defaults: object, options: O | undefined): O => {
-  const said = Object.entries(options ?? {}).filter(([, value]) => value !== undefined)
-  return Object.assign({}, options, defaults, Object.fromEntries(said))
-}
-
-/** The same where there are headers: those of both are sent. */
+/** What a call says, over the defaults of its client; the headers of both are sent. */
 const overBoth = <O extends CallDefaults>(defaults: CallDefaults, options: O | undefined): O => {
   const { headers } = defaults
   if (headers === undefined || options?.headers === undefined) return over(defaults, options)
@@ -24,8 +19,8 @@ export const derive = (client: Derived, defaults: CallDefaults): Derived => {
     generateObject: (schema, input, options) => client.generateObject(schema, input, overBoth(defaults, options)),
     runTools: (tools, input, options) => client.runTools(tools, input, overBoth(defaults, options)),
     streamTools: (tools, input, options) => client.streamTools(tools, input, overBoth(defaults, options)),
-    embed: (input, options) => client.embed(input, over({ priority, signal, tenant, timeout }, options)),
-    embedMany: (inputs, options) => client.embedMany(inputs, over({ priority, signal, tenant, timeout }, options)),
+    embed: (input, options) => client.embed(input, overBoth(defaults, options)),
+    embedMany: (inputs, options) => client.embedMany(inputs, overBoth(defaults, options)),
     createSession: (options) => client.createSession(over({ signal, timeout }, options)),
     executeCode: (code, language, options) => client.executeCode(code, language, over({ signal, timeout }, options)),
     http: client.http.with({ priority, signal, tenant, timeout }),

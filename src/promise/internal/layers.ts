@@ -2,6 +2,7 @@
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import { Llm } from "../../llm/Llm.ts"
+import * as Price from "../../llm/Price.ts"
 import type * as Policy from "../../policy/Policy.ts"
 import type { Sandbox } from "../../sandbox/Sandbox.ts"
 import type { HttpOptions, Wire } from "../Http.ts"
@@ -44,3 +45,7 @@ export const logged = <A, E>(
   logger: Logger | undefined,
   telling: (layer: Layer.Layer<A, E>) => Layer.Layer<A, E>
 ): Layer.Layer<A, E> => (logger === undefined ? layer : Layer.provideMerge(telling(layer), toLayer(logger)))
+
+/** The same layer with these prices. */
+export const priced = <A, E>(layer: Layer.Layer<A, E>, prices: Price.Prices | undefined): Layer.Layer<A, E> =>
+  prices === undefined ? layer : Layer.merge(layer, Layer.succeed(Price.Table, prices))

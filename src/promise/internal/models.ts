@@ -3,109 +3,130 @@ import type { ConfigError } from "effect/Config"
 import * as Effect from "effect/Effect"
 import type { HttpClient } from "effect/http/HttpClient"
 import * as Layer from "effect/Layer"
-import * as Redacted from "effect/Redacted"
 import { Llm } from "../../llm/Llm.ts"
 import { LlmError, Unauthorized } from "../../llm/LlmError.ts"
+import type { FallbackEvent } from "../../policy/Fallback.ts"
 import type * as Policy from "../../policy/Policy.ts"
+import { moving } from "../Logger.ts"
 import type { FallbackOptions, LlmOptions, PoolOptions, SingleOptions } from "../Model.ts"
+import { durations } from "../Time.ts"
+import { connected, missing, secret } from "./connected.ts"
+import { ofSeveral } from "./whole.ts"
 
-const secret = (text: string | undefined): Redacted.Redacted<string> | undefined =>
-  text === undefined ? undefined : Redacted.make(text)
+/** What all models of a client share. */
+export interface Shared {
+  readonly policy: Policy.Policy
+  readonly isLogged: boolean
+}
 
 /** The layer of one endpoint, its key from the environment where the options do not say it. */
 const load = async (
   options: SingleOptions,
   policy: Policy.Policy
 ): Promise<Layer.Layer<Llm, ConfigError, HttpClient>> => {
-  const { baseUrl, headers, onCut } = options
-  const apiKey = secret(options.apiKey)
-  const common = { apiKey, baseUrl, headers, onCut, policy }
   switch (options.provider) {
     case "openai": {
-      const { jsonSchema, model, prefix } = options
+      const { apiKey, provider: _, ...rest } = options
       const { layerConfig } = await import("../../llm/OpenAiLlm.ts")
-      return layerConfig({ ...common, model, jsonSchema, prefix })
+      return layerConfig({ ...rest, policy, apiKey: secret(apiKey) })
     }
     case "deepseek": {
+      const { apiKey, provider: _, ...rest } = options
       const { layerConfig } = await import("../../llm/DeepSeekLlm.ts")
-      return layerConfig({ ...common, model: options.model })
+      return layerConfig({ ...rest, policy, apiKey: secret(apiKey) })
     }
     case "evolution": {
-      const { keyId, model, scheme, tokenUrl } = options
+      const { apiKey, provider: _, secret: half, ...rest } = options
       const { layerConfig } = await import("../../llm/EvolutionLlm.ts")
-      return layerConfig({ ...common, model, keyId, scheme, tokenUrl, secret: secret(options.secret) })
+      return layerConfig({ ...rest, policy, apiKey: secret(apiKey), secret: secret(half) })
     }
     case "anthropic": {
-      const { maxTokens, model, version } = options
+      const { apiKey, provider: _, ...rest } = options
       const { layerConfig } = await import("../../llm/AnthropicLlm.ts")
-      return layerConfig({ ...common, model, maxTokens, version })
+      return layerConfig({ ...rest, policy, apiKey: secret(apiKey) })
     }
     case "gemini": {
+      const { apiKey, provider: _, ...rest } = options
       const { layerConfig } = await import("../../llm/GeminiLlm.ts")
-      return layerConfig({ ...common, model: options.model })
+      return layerConfig({ ...rest, policy, apiKey: secret(apiKey) })
     }
   }
 }
 
 /** One endpoint, over connections of its own. */
-const single = (options: SingleOptions, policy: Policy.Policy): Layer.Layer<Llm, LlmError> =>
-  Layer.unwrap(
-    Effect.map(
-      Effect.promise(() => Promise.all([load(options, policy), import("../../http/UndiciHttpClient.ts")])),
-      ([llm, UndiciHttpClient]) => {
-        // A call that has its slot has its connection.
-        const connections = policy.options.maxConcurrency
-        const http = UndiciHttpClient.layer({ connections, connectTimeout: policy.timeout.connectMillis })
-        return Layer.provide(Layer.catch(llm, notConfigured(options.provider)), http)
-      }
-    )
+const single = (options: SingleOptions, policy: Policy.Policy, where: string): Layer.Layer<Llm, LlmError> =>
+  connected(
+    () => load(options, policy),
+    options,
+    policy,
+    (error) => Layer.effect(Llm, Effect.fail(notConfigured(error, options.provider, where)))
   )
 
 /** What is missing in the environment, as the calls are told it. */
-const notConfigured =
-  (provider: string) =>
-  (error: ConfigError): Layer.Layer<Llm, LlmError> => {
-    const description = `${error.message}, or give createClient the option of llm`
-    return Layer.effect(
-      Llm,
-      Effect.fail(new LlmError({ provider, reason: new Unauthorized({ description }), attempts: [] }))
-    )
+const notConfigured = (error: ConfigError, provider: SingleOptions["provider"], where: string): LlmError => {
+  const pair = `${where}.keyId, ${where}.secret and ${where}.baseUrl, or ${where}.apiKey and ${where}.model`
+  const description = missing(error, provider === "evolution" ? pair : `${where}.apiKey`)
+  return new LlmError({ provider, reason: new Unauthorized({ description }), attempts: [] })
+}
+
+/** What is told of a move before it is made. A hook that fails changes nothing. */
+const toHook =
+  (onMove: PoolOptions["onMove"], isLogged: boolean) =>
+  (event: FallbackEvent): Effect.Effect<void> => {
+    const logged = isLogged ? moving(event) : Effect.void
+    if (onMove === undefined) return logged
+    return Effect.andThen(logged, Effect.ignore(Effect.tryPromise(async () => onMove(event))))
   }
 
-const pool = ({ members: [first, ...others], strategy }: PoolOptions, policy: Policy.Policy) =>
+const pool = (options: PoolOptions, { isLogged, policy }: Shared) =>
   Layer.unwrap(
     Effect.map(
       Effect.promise(() => import("../../llm/LlmPool.ts")),
       (LlmPool) => {
-        const toMember = ({ name, weight, ...options }: PoolOptions["members"][number]) => ({
-          llm: single(options, policy),
-          name,
-          weight
-        })
-        return LlmPool.layer([toMember(first), ...others.map(toMember)], { strategy })
+        const { coolDown, keyCoolDown, maxCoolDown, members, onMove, strategy } = options
+        return LlmPool.layer(
+          members.map(({ name, weight, ...options }, index) => ({
+            llm: single(options, policy, `llm.members[${index}]`),
+            name,
+            weight
+          })),
+          {
+            ...durations({ coolDown, keyCoolDown, maxCoolDown }, ["coolDown", "keyCoolDown", "maxCoolDown"], "llm"),
+            strategy,
+            onMove: toHook(onMove, isLogged)
+          }
+        )
       }
     )
   )
 
-const fallback = ({ members: [first, ...others] }: FallbackOptions, policy: Policy.Policy) =>
+const fallback = (options: FallbackOptions, { isLogged, policy }: Shared) =>
   Layer.unwrap(
     Effect.map(
       Effect.promise(() => import("../../llm/FallbackLlm.ts")),
       (FallbackLlm) => {
-        const toAlternative = ({ longerContext, name, ...options }: FallbackOptions["members"][number]) => ({
-          llm: single(options, policy),
+        const { coolDown, maxCoolDown, onFallback } = options
+        const [first, ...others] = options.members
+        const toAlternative = ({ longerContext, name, ...options }: typeof first, index: number) => ({
+          llm: single(options, policy, `llm.members[${index}]`),
           name,
           longerContext
         })
-        return FallbackLlm.layer([toAlternative(first), ...others.map(toAlternative)])
+        return FallbackLlm.layer(
+          [toAlternative(first, 0), ...others.map((other, index) => toAlternative(other, index + 1))],
+          {
+            ...durations({ coolDown, maxCoolDown }, ["coolDown", "maxCoolDown"], "llm"),
+            onFallback: toHook(onFallback, isLogged)
+          }
+        )
       }
     )
   )
 
 /** The model of these options. */
-export const llmLayer = (options: LlmOptions, policy: Policy.Policy): Layer.Layer<Llm, LlmError> =>
-  options.provider === "pool"
-    ? pool(options, policy)
-    : options.provider === "fallback"
-      ? fallback(options, policy)
-      : single(options, policy)
+export const llmLayer = (options: LlmOptions, shared: Shared): Layer.Layer<Llm, LlmError> => {
+  const { policy } = shared
+  if (options.provider === "pool") return ofSeveral(pool(options, shared), policy)
+  if (options.provider === "fallback") return ofSeveral(fallback(options, shared), policy)
+  return single(options, policy, "llm")
+}

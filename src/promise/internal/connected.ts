@@ -1,0 +1,48 @@
+/** A provider's layer over connections of its own, with what its options leave to the environment. */
+import type { ConfigError } from "effect/Config"
+import * as Effect from "effect/Effect"
+import type { HttpClient } from "effect/http/HttpClient"
+import * as Layer from "effect/Layer"
+import * as Redacted from "effect/Redacted"
+import type * as Policy from "../../policy/Policy.ts"
+
+/** A key of no letters is none: `process.env.KEY ?? ""`. */
+export const secret = (text: string | undefined): Redacted.Redacted<string> | undefined =>
+  text === undefined || text === "" ? undefined : Redacted.make(text)
+
+/** Names the variables that are missing, and the options that do the same. */
+export const missing = ({ cause }: ConfigError, options: string): string =>
+  `${cause._tag === "SourceError" ? cause.message : "the environment cannot be read"}; or give createClient ${options}`
+
+/** The environment as it is now: Effect's own provider keeps that of the process's first look. */
+const environment = Layer.unwrap(
+  Effect.map(
+    Effect.promise(() => import("effect/ConfigProvider")),
+    (ConfigProvider) => ConfigProvider.layer(ConfigProvider.fromEnv())
+  )
+)
+
+interface Access {
+  readonly apiKey?: string | undefined
+  readonly baseUrl?: string | undefined
+}
+
+/** Loads the layer, and builds it with the first call. `onMissing` stands in for it where the environment says too little. */
+export const connected = <A, E>(
+  load: () => Promise<Layer.Layer<A, ConfigError, HttpClient>>,
+  { apiKey, baseUrl }: Access,
+  policy: Policy.Policy,
+  onMissing: (error: ConfigError) => Layer.Layer<A, E>
+): Layer.Layer<A, E> =>
+  Layer.unwrap(
+    Effect.map(
+      Effect.promise(() => Promise.all([load(), import("../../http/UndiciHttpClient.ts")])),
+      ([layer, UndiciHttpClient]) => {
+        // A call that has its slot has its connection.
+        const connections = policy.options.maxConcurrency
+        const http = UndiciHttpClient.layer({ connections, connectTimeout: policy.timeout.connectMillis })
+        const built = Layer.provide(Layer.catch(layer, onMissing), http)
+        return apiKey === undefined || baseUrl === undefined ? Layer.provide(built, environment) : built
+      }
+    )
+  )
