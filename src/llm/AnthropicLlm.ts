@@ -3,6 +3,7 @@
  *
  * https://platform.claude.com/docs/en/api/messages (2026-11). Completions are costly but safe: a second send is paid for
  * and does no other harm, so a lost answer is asked for again. A request's `seed` is not sent: the API has none.
+ * A request without tools names those that its conversation speaks of and allows none: the API wants to see them.
  */
 import type { ConfigError } from "effect/Config"
 import * as Effect from "effect/Effect"

@@ -113,9 +113,7 @@ const configured = (options: ConfigOptions): Effect.Effect<Options, ConfigError>
     }
     const { model } = rest
     if (model === undefined) {
-      return yield* Environment.missing(
-        "no model: Foundation Models have many; give the option `model`"
-      )
+      return yield* Environment.missing("no model: Foundation Models have many; give the option `model`")
     }
     return { ...rest, apiKey, scheme, baseUrl, model }
   })

@@ -218,7 +218,10 @@ export class InvalidResponse
   }
   readonly phase = "answered"
   override get message(): string {
-    return `not a valid answer (${this.description}); check the base URL: \`excerpt\` has the beginning of what came`
+    const what = `not a valid answer (${this.description})`
+    return this.excerpt === ""
+      ? `${what}; try later, or ask in another way`
+      : `${what}; check the base URL: \`excerpt\` has the beginning of what came`
   }
 }
 

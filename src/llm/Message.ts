@@ -39,7 +39,8 @@ export interface ToolCall {
 
 /**
  * A turn as its provider wrote it, given back unchanged in the next request: signatures of reasoning are in it, without
- * which some providers refuse to go on. Nobody else reads it.
+ * which some providers refuse to go on. Nobody else reads it. It counts only while the turn's `content`, `reasoning` and
+ * `toolCalls` say the same: what somebody has taken out of a turn does not come back.
  */
 export interface Native {
   /** The wire format, e.g. `"anthropic"`. A provider of another one goes by the turn's plain fields. */

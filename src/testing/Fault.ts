@@ -1,65 +1,42 @@
 /**
  * Faults by seed: what a busy provider and a bad network do to a program, on purpose and repeatably.
  *
- * A plan decides, request by request, which ones fail and how; `ReplayServer` plays it on a real socket and `httpClient`
- * in memory. The same seed and the same order of requests give the same faults.
- */
-import * as Cause from "effect/Cause"
-import * as Effect from "effect/Effect"
-import type * as HttpBody from "effect/http/HttpBody"
-import * as HttpClient from "effect/http/HttpClient"
-import * as HttpClientError from "effect/http/HttpClientError"
-import type * as HttpClientRequest from "effect/http/HttpClientRequest"
-import * as HttpClientResponse from "effect/http/HttpClientResponse"
-import * as Random from "effect/Random"
-
-/**
- * What goes wrong.
+ * A plan decides, call by call, which ones fail and how. `http`, `llm` and `sandbox` play it on a layer, `ReplayServer`
+ * on a real socket. The same seed and the same order of calls give the same faults. What waits, waits by the Clock.
  *
- * - `rateLimited`: 429 with a short `Retry-After`.
- * - `unavailable`: 503.
- * - `reset`: the connection is reset before the headers.
- * - `stall`: headers and a part of the body, then nothing but keep-alives.
- * - `cut`: headers and a part of the body, then the connection breaks.
+ * | kind          | `http`, `httpClient`              | `llm`                                          | `sandbox`                      |
+ * | ------------- | --------------------------------- | ---------------------------------------------- | ------------------------------ |
+ * | `latency`     | the request is sent late          | the model is asked late                        | created late, run late         |
+ * | `refuse`      | no connection (ECONNREFUSED)      | `Unreachable`                                  | create: `Unavailable`          |
+ * | `reset`       | ECONNRESET before the headers     | `ConnectionLost`                               | run: `SessionLost` before it   |
+ * | `rateLimited` | 429, `Retry-After` of 30 ms       | `RateLimited`                                  | create: `LimitExceeded`        |
+ * | `unavailable` | 503, overloaded                   | `Overloaded`                                   | create: `Unavailable`          |
+ * | `serverError` | 500                               | `ServerError`                                  | create: `Unavailable` for good |
+ * | `silence`     | taken, and never answered         | `FirstContentTimeout`, `AttemptTimeout`        | create: over its time          |
+ * | `stall`       | half of the body, then nothing    | `StreamStalled` after contents                 | run: `timedOut`, then lost     |
+ * | `cut`         | half of the body, then broken off | `StreamCut` after contents                     | run: `SessionLost` after it    |
+ * | `garbage`     | a body that is not the protocol's | `InvalidResponse`                              | run: `SessionLost`, `protocol` |
  */
-export type Kind = "rateLimited" | "unavailable" | "reset" | "stall" | "cut"
+import * as Context from "effect/Context"
+import type * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import * as HttpClient from "effect/http/HttpClient"
+import * as Layer from "effect/Layer"
+import * as Random from "effect/Random"
+import { Llm } from "../llm/Llm.ts"
+import * as Timeout from "../policy/Timeout.ts"
+import { Sandbox } from "../sandbox/Sandbox.ts"
+import * as OnHttp from "./internal/faultHttp.ts"
+import * as OnLlm from "./internal/faultLlm.ts"
+import { type Options, type Plan, SeededPlan } from "./internal/faultPlan.ts"
+import * as OnSandbox from "./internal/faultSandbox.ts"
 
-/** All kinds, in the order in which tables show them. */
-export const kinds: ReadonlyArray<Kind> = ["rateLimited", "unavailable", "reset", "stall", "cut"]
-
-export interface Options {
-  /** Default: `1`. */
-  readonly seed?: number | undefined
-  /** The least share of all requests that fail, 0 to 1. Default: `0.3`. */
-  readonly rate?: number | undefined
-  /** Which faults are dealt; each as often as the others. Default: all. */
-  readonly kinds?: ReadonlyArray<Kind> | undefined
-  /** The most faults in a row for one call. Default: `2`, the retries of a default policy. */
-  readonly maxInARow?: number | undefined
-}
-
-/** What a plan has done so far. */
-export interface Tally {
-  readonly requests: number
-  /** Requests that failed on purpose, by kind. */
-  readonly injected: Readonly<Record<Kind, number>>
-  /** Of those, the ones whose call was answered in full later. */
-  readonly survived: Readonly<Record<Kind, number>>
-}
-
-/** Deals faults, and remembers them: make one for each run. */
-export interface Plan {
-  /** What happens to this request of the logical call `key`. Default: nothing. */
-  readonly dealUnsafe: (key: string) => Kind | undefined
-  /** Notes that the call `key` has been answered in full. */
-  readonly answeredUnsafe: (key: string) => void
-  readonly tally: Effect.Effect<Tally>
-}
+export { allKinds, type Kind, kinds, type Options, type Plan, type Tally } from "./internal/faultPlan.ts"
 
 /**
  * Makes a plan.
  *
- * Kinds are dealt from a shuffled deck that holds each once, so `n` faults have each of the five at least
+ * Kinds are dealt from a shuffled deck that holds each once, so `n` faults of five kinds have each at least
  * `floor(n / 5) - 1` times. A request fails when the share of failed ones would otherwise fall below `rate`, and sometimes
  * by chance, so that the seed moves the faults to other calls. A call never gets one kind twice in a row, because after
  * a timeout a policy re-sends only once.
@@ -67,144 +44,67 @@ export interface Plan {
 export const plan = (options: Options = {}): Effect.Effect<Plan> =>
   Effect.map(Random.withSeed(Random.Random, options.seed ?? 1), (random) => new SeededPlan(options, random))
 
-const none = (): Record<Kind, number> => ({ rateLimited: 0, unavailable: 0, reset: 0, stall: 0, cut: 0 })
+/** The same, at once, for a test without Effect. */
+export const planUnsafe = (options: Options = {}): Plan => Effect.runSync(plan(options))
 
-class SeededPlan implements Plan {
-  private readonly options: Options
-  private readonly random: Random.Random
-  private readonly pending = new Map<string, Array<Kind>>()
-  private readonly injected = none()
-  private readonly survived = none()
-  private requests = 0
-  private total = 0
-  private deck: Array<Kind> = []
-
-  constructor(options: Options, random: Random.Random) {
-    this.options = options
-    this.random = random
-  }
-
-  dealUnsafe(key: string): Kind | undefined {
-    const { maxInARow = 2, rate = 0.3 } = this.options
-    const before = this.pending.get(key) ?? []
-    this.requests++
-    const isDue = this.total < rate * this.requests
-    // Drawn for each request, due or not, so that the seed alone decides the sequence.
-    const isUnlucky = this.random.nextDoubleUnsafe() < rate / 2
-    if (rate <= 0 || before.length >= maxInARow || !(isDue || isUnlucky)) return undefined
-    const kind = this.draw(before)
-    if (kind === undefined) return undefined
-    this.pending.set(key, [...before, kind])
-    this.injected[kind]++
-    this.total++
-    return kind
-  }
-
-  answeredUnsafe(key: string): void {
-    for (const kind of this.pending.get(key) ?? []) this.survived[kind]++
-    this.pending.delete(key)
-  }
-
-  readonly tally: Effect.Effect<Tally> = Effect.sync(() => ({
-    requests: this.requests,
-    injected: { ...this.injected },
-    survived: { ...this.survived }
-  }))
-
-  /** Takes the first card of a kind that the call has not had; the deck is made anew when it has none. */
-  private draw(before: ReadonlyArray<Kind>): Kind | undefined {
-    const index = this.deck.findIndex((kind) => !before.includes(kind))
-    if (index >= 0) return this.deck.splice(index, 1)[0]
-    const fresh = (this.options.kinds ?? kinds).filter((kind) => !before.includes(kind))
-    if (fresh.length === 0) return undefined
-    this.deck.push(...this.shuffled(this.options.kinds ?? kinds))
-    return this.draw(before)
-  }
-
-  private shuffled(cards: ReadonlyArray<Kind>): Array<Kind> {
-    return cards
-      .map((card) => ({ card, order: this.random.nextDoubleUnsafe() }))
-      .sort((a, b) => a.order - b.order)
-      .map(({ card }) => card)
-  }
+/** How slow is what is slow. */
+export interface LatencyOptions {
+  /** What `latency` adds. Default: `"2 seconds"`. */
+  readonly latency?: Duration.Input | undefined
 }
+
+/** How an `Llm` fails. */
+export interface LlmOptions extends LatencyOptions {
+  /** Contents of a stream that come before `cut` and `stall`, at least 1. Default: `1`. */
+  readonly contents?: number | undefined
+  /** When `silence` and `stall` are given up: the timeouts of the layer that fails. Defaults: those of `Timeout.Options`. */
+  readonly timeout?: Pick<Timeout.Options, "attempt" | "firstContent" | "idleContent"> | undefined
+}
+
+const defaultLatency = "2 seconds"
 
 /**
- * Plays a plan on any `HttpClient`, in memory. A logical call is the same method, URL and body; a fault that is not a
- * whole answer of its own (`stall`, `cut`) spoils the real one. Works under virtual time: nothing here waits.
+ * Plays a plan on an `HttpClient`, in memory. A logical call is the same method, URL and body; a fault that is not a
+ * whole answer of its own (`stall`, `cut`, `garbage`) spoils the real one.
  */
 export const httpClient =
-  (plan: Plan) =>
+  (plan: Plan, { latency = defaultLatency }: LatencyOptions = {}) =>
   (client: HttpClient.HttpClient): HttpClient.HttpClient =>
-    HttpClient.transform(client, (send, request) => {
-      const key = callKey(request)
-      const kind = plan.dealUnsafe(key)
-      switch (kind) {
-        case undefined:
-          return Effect.tap(send, () => Effect.sync(() => plan.answeredUnsafe(key)))
-        case "rateLimited":
-          return Effect.succeed(refusal(request, 429, "rate_limit_exceeded", { "retry-after-ms": "30" }))
-        case "unavailable":
-          return Effect.succeed(refusal(request, 503, "overloaded", {}))
-        case "reset":
-          return Effect.fail(resetError(request))
-        case "stall":
-        case "cut":
-          return Effect.flatMap(send, (response) => spoil(kind, request, response))
-      }
-    })
+    OnHttp.over(client, plan, latency)
 
-const callKey = ({ body, method, url }: HttpClientRequest.HttpClientRequest): string =>
-  `${method} ${url} ${bodyKey(body)}`
+/** Plays a plan on the `HttpClient` of a layer: below the policy of a model, whose retries then have to hold. */
+export const http =
+  (plan: Plan, options?: LatencyOptions) =>
+  <A, E, R>(layer: Layer.Layer<HttpClient.HttpClient | A, E, R>): Layer.Layer<HttpClient.HttpClient | A, E, R> =>
+    update(HttpClient.HttpClient, layer, httpClient(plan, options))
 
-const bodyKey = (body: HttpBody.HttpBody): string => {
-  if (body._tag === "Uint8Array") return new TextDecoder().decode(body.body)
-  return body._tag === "Raw" && typeof body.body === "string" ? body.body : body._tag
-}
+/**
+ * Plays a plan on the `Llm` of a layer, above its policy: as a provider that fails after all retries. A logical call is
+ * the same model and messages. A broken stream has failed for good, with any `onCut`: taking it up again is the layer's
+ * work, below.
+ */
+export const llm =
+  (plan: Plan, { contents = 1, latency = defaultLatency, timeout }: LlmOptions = {}) =>
+  <A, E, R>(layer: Layer.Layer<Llm | A, E, R>): Layer.Layer<Llm | A, E, R> => {
+    const times = { latency, contents: Math.max(1, contents), timeout: Timeout.make(timeout) }
+    return update(Llm, layer, (llm) => OnLlm.over(llm, plan, times))
+  }
 
-const refusal = (
-  request: HttpClientRequest.HttpClientRequest,
-  status: number,
-  code: string,
-  headers: Readonly<Record<string, string>>
-): HttpClientResponse.HttpClientResponse =>
-  HttpClientResponse.fromWeb(
-    request,
-    new Response(JSON.stringify({ error: { message: `injected fault: ${code}`, type: code, param: null, code } }), {
-      status,
-      headers: { "content-type": "application/json", ...headers }
-    })
+/**
+ * Plays a plan on the `Sandbox` of a layer. Creates and runs are dealt from decks of their own, each with the kinds that
+ * can happen to it. A lost session stays lost; the guest below it ends with its scope.
+ */
+export const sandbox =
+  (plan: Plan, { latency = defaultLatency }: LatencyOptions = {}) =>
+  <A, E, R>(layer: Layer.Layer<Sandbox | A, E, R>): Layer.Layer<Sandbox | A, E, R> =>
+    update(Sandbox, layer, (sandbox) => OnSandbox.over(sandbox, plan, latency))
+
+/** The layer with one of its services changed, and the others as they were. */
+const update = <I, S, A, E, R>(
+  service: Context.Key<I, S>,
+  layer: Layer.Layer<I | A, E, R>,
+  change: (service: S) => S
+): Layer.Layer<I | A, E, R> =>
+  Layer.flatMap(layer, (context) =>
+    Layer.succeedContext(Context.add(context, service, change(Context.get(context, service))))
   )
-
-const resetError = (request: HttpClientRequest.HttpClientRequest): HttpClientError.HttpClientError =>
-  new HttpClientError.HttpClientError({
-    reason: new HttpClientError.TransportError({
-      request,
-      description: "injected fault: the connection was reset",
-      cause: Object.assign(new Error("read ECONNRESET"), { code: "ECONNRESET" })
-    })
-  })
-
-const spoil = (
-  kind: "stall" | "cut",
-  request: HttpClientRequest.HttpClientRequest,
-  response: HttpClientResponse.HttpClientResponse
-): Effect.Effect<HttpClientResponse.HttpClientResponse, HttpClientError.HttpClientError> =>
-  Effect.map(response.arrayBuffer, (bytes) => {
-    const half = new Uint8Array(bytes.slice(0, Math.ceil(bytes.byteLength / 2)))
-    let isSent = false
-    const body = new ReadableStream<Uint8Array>({
-      // The break comes at the second pull: an error right behind the bytes would discard them.
-      pull: (controller) => {
-        if (!isSent) controller.enqueue(half)
-        else if (kind === "cut") controller.error(new Cause.UnknownError(undefined, "injected fault: cut"))
-        else return new Promise(() => undefined)
-        isSent = true
-        return undefined
-      }
-    })
-    return HttpClientResponse.fromWeb(
-      request,
-      new Response(body, { status: response.status, headers: response.headers })
-    )
-  })

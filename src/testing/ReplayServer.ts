@@ -4,6 +4,7 @@
  * `POST /v1/chat/completions` (whole, and as server-sent events with `stream: true`) and `GET /v1/models`.
  */
 import * as Clock from "effect/Clock"
+import type * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as FiberSet from "effect/FiberSet"
 import * as Schema from "effect/Schema"
@@ -11,7 +12,7 @@ import type * as Scope from "effect/Scope"
 import * as Http from "node:http"
 import { text as readText } from "node:stream/consumers"
 import type { Message } from "../llm/Message.ts"
-import type * as Fault from "./Fault.ts"
+import * as Fault from "./Fault.ts"
 import * as Wire from "./internal/replay.ts"
 
 /** A request as the server understood it. */
@@ -39,6 +40,8 @@ export interface Options {
   readonly answer: (request: Request) => string | undefined
   /** Default: no faults. */
   readonly faults?: Fault.Plan | undefined
+  /** What the fault `latency` adds, in real time. Default: `"2 seconds"`. */
+  readonly latency?: Duration.Input | undefined
   /** Default: a free one. */
   readonly port?: number | undefined
 }
@@ -119,6 +122,9 @@ const respond = (
   )
 }
 
+/** What a server can do to a connection that it has taken: it cannot refuse it any more. */
+const playable = Fault.allKinds.filter((kind) => kind !== "refuse")
+
 const chat = Effect.fnUntraced(function* (
   options: Options,
   log: Array<Logged>,
@@ -133,7 +139,7 @@ const chat = Effect.fnUntraced(function* (
   const request = { model, messages, stream }
   // One logical call: the same model and conversation, however it is sent again.
   const key = JSON.stringify([model, messages])
-  const fault = options.faults?.dealUnsafe(key)
+  const fault = options.faults?.dealUnsafe(key, playable)
   const requestId = `req_replay_${log.length + 1}`
   log.push({ ...request, requestId, fault })
   const headers = { "x-request-id": requestId }
@@ -146,7 +152,8 @@ const chat = Effect.fnUntraced(function* (
   const reply = { id: `chatcmpl-${requestId}`, model, createdSeconds: Math.floor(now / 1000), text, usage }
   const parts = stream ? Wire.events(reply, stream_options?.include_usage === true) : halves(Wire.completion(reply))
   const type = stream ? "text/event-stream; charset=utf-8" : "application/json"
-  if (fault !== undefined) return yield* play(fault, outgoing, { ...headers, "content-type": type }, parts)
+  if (fault === "latency") yield* Effect.sleep(options.latency ?? "2 seconds")
+  else if (fault !== undefined) return yield* play(fault, outgoing, { ...headers, "content-type": type }, parts)
   outgoing.on("finish", () => options.faults?.answeredUnsafe(key))
   outgoing.writeHead(200, { ...headers, "content-type": type })
   for (const part of parts) outgoing.write(part)
@@ -159,7 +166,7 @@ const halves = (body: string): ReadonlyArray<string> => {
 }
 
 const play = Effect.fnUntraced(function* (
-  fault: Fault.Kind,
+  fault: Exclude<(typeof playable)[number], "latency">,
   outgoing: Http.ServerResponse,
   headers: Http.OutgoingHttpHeaders,
   parts: ReadonlyArray<string>
@@ -174,6 +181,18 @@ const play = Effect.fnUntraced(function* (
     case "unavailable": {
       const problem = Wire.problem("injected fault: overloaded", "server_error")
       return yield* json(outgoing, 503, problem, { ...headers, "content-type": "application/json" })
+    }
+    case "serverError": {
+      const problem = Wire.problem("injected fault: internal error", "server_error")
+      return yield* json(outgoing, 500, problem, { ...headers, "content-type": "application/json" })
+    }
+    case "silence":
+      return yield* Effect.never
+    case "garbage": {
+      const junk = "{\uFFFD\u0000]<html>injected fault"
+      return yield* writeAll(outgoing, headers, [parts.length > 2 ? `data: ${junk}\n\n` : junk]).pipe(
+        Effect.andThen(Effect.sync(() => outgoing.end()))
+      )
     }
     case "reset":
       outgoing.socket?.resetAndDestroy()

@@ -9,8 +9,8 @@ import * as Stream from "effect/Stream"
 import { type Answer, Llm, type Request, type StreamEvent } from "../llm/Llm.ts"
 import { InvalidRequest, LlmError, type Reason } from "../llm/LlmError.ts"
 import { textOf, turn } from "../llm/Message.ts"
+import * as Scripted from "./internal/expectations.ts"
 import { count, pieces } from "./internal/replay.ts"
-import { type Script, take } from "./internal/script.ts"
 
 /** What was asked, in order; calls that failed are in it too. */
 export class Requests extends Context.Service<Requests, Ref.Ref<ReadonlyArray<Request>>>()(
@@ -20,20 +20,44 @@ export class Requests extends Context.Service<Requests, Ref.Ref<ReadonlyArray<Re
 /** What one call gets: a text, or an answer with any of its fields set. */
 export type Reply = string | Partial<Answer>
 
+/** A reply for the calls that match: a text or a pattern is looked for in the last message's text. */
+export type Expectation = Scripted.Expectation<Request, Reply, LlmError>
+
+/** What a model says. */
+export type Script = Scripted.Scripts<Request, Reply, LlmError>
+
+/** A scripted model for a test without Effect. */
+export interface TestLlm {
+  readonly layer: Layer.Layer<Llm | Requests>
+  /** What was asked so far, in order; it grows. */
+  readonly requests: ReadonlyArray<Request>
+}
+
 /**
- * A model by script: one reply for every call, a sequence with a reply for each call, or a function of the request and
- * the call's number (from 1). A reply may be an Effect, to fail or to wait. A call past the end of a sequence fails with
- * `InvalidRequest`. `streamText` emits the reply in small pieces.
+ * A model by script: one reply for every call, a sequence with a reply for each call, a function of the request and the
+ * call's number (from 1), or a list of `{ when, reply }`, of which the first that matches replies. A reply may be an
+ * Effect or a promise, to wait, and an `LlmError`, to fail. A call past the end of a sequence, and one that nothing
+ * matches, fails with `InvalidRequest`, which says what came nearest. `streamText` emits the reply in small pieces.
  */
-export const layer = (script: Script<Request, Reply, LlmError>): Layer.Layer<Llm | Requests> =>
+export const layer = (script: Script): Layer.Layer<Llm | Requests> => build(script, [])
+
+/** The same model, and what it was asked as an array: for `fromLayer` in a test without Effect. */
+export const make = (script: Script): TestLlm => {
+  const requests: Array<Request> = []
+  return { layer: build(script, requests), requests }
+}
+
+const build = (script: Script, told: Array<Request>): Layer.Layer<Llm | Requests> =>
   Layer.effectContext(
     Effect.gen(function* () {
       const requests = yield* Ref.make<ReadonlyArray<Request>>([])
+      const replyTo = Scripted.reader(script, { textOf: lastText, fail: unscripted })
       const answer = Effect.fnUntraced(function* (request: Request) {
         // What no provider takes is no call.
         if (request.messages.length === 0) return yield* failure(new InvalidRequest({ description: noMessages }))
         const call = yield* Ref.modify(requests, (all) => [all.length + 1, [...all, request]])
-        return complete(request, yield* take(script, request, call, exhausted))
+        told.push(request)
+        return complete(request, yield* replyTo(request, call))
       })
       const llm = Llm.of({
         generateText: answer,
@@ -49,7 +73,9 @@ export const failure = (reason: Reason): LlmError => new LlmError({ provider: "t
 
 const noMessages = "a request needs at least one message"
 
-const exhausted = (description: string): LlmError =>
+const lastText = ({ messages }: Request): string => messages.slice(-1).map(textOf).join("")
+
+const unscripted = (description: string): LlmError =>
   failure(new InvalidRequest({ description: `TestLlm: ${description}` }))
 
 const complete = (request: Request, reply: Reply): Answer => {

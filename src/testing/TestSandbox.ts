@@ -17,7 +17,7 @@ import {
   type Session
 } from "../sandbox/Sandbox.ts"
 import { type Reason, SandboxError, SessionLost } from "../sandbox/SandboxError.ts"
-import { type Script, take } from "./internal/script.ts"
+import * as Scripted from "./internal/expectations.ts"
 
 /** One run, as the sandbox got it. */
 export interface Run {
@@ -52,20 +52,44 @@ export const raised = (name: string, value: string): Partial<Execution> => ({
 /** A `SandboxError` of this reason, for a script to fail with. */
 export const failure = (reason: Reason): SandboxError => new SandboxError({ provider: "test", reason })
 
+/** A reply for the runs that match: a text or a pattern is looked for in the code. */
+export type Expectation = Scripted.Expectation<Run, Reply, SandboxError>
+
+/** How runs end. */
+export type Script = Scripted.Scripts<Run, Reply, SandboxError>
+
+/** A scripted sandbox for a test without Effect. */
+export interface TestSandbox {
+  readonly layer: Layer.Layer<Sandbox | Journal>
+  /** What was run so far, in order; it grows. */
+  readonly runs: ReadonlyArray<Run>
+}
+
 /**
- * A sandbox by script: one reply for every run, a sequence with a reply for each run, or a function of the run and its
- * number (from 1). A reply may be an Effect, to fail or to wait. A run past the end of a sequence fails with
- * `SessionLost`. `streamCode` emits the reply's output and then its end.
+ * A sandbox by script: one reply for every run, a sequence with a reply for each run, a function of the run and its
+ * number (from 1), or a list of `{ when, reply }`, of which the first that matches replies. A reply may be an Effect or
+ * a promise, to wait, and a `SandboxError`, to fail. A run past the end of a sequence, and one that nothing matches,
+ * fails with `SessionLost`, which says what came nearest. `streamCode` emits the reply's output and then its end.
  */
-export const layer = (script: Script<Run, Reply, SandboxError>): Layer.Layer<Sandbox | Journal> =>
+export const layer = (script: Script): Layer.Layer<Sandbox | Journal> => build(script, [])
+
+/** The same sandbox, and what it ran as an array: for `fromLayer` in a test without Effect. */
+export const make = (script: Script): TestSandbox => {
+  const runs: Array<Run> = []
+  return { layer: build(script, runs), runs }
+}
+
+const build = (script: Script, told: Array<Run>): Layer.Layer<Sandbox | Journal> =>
   Layer.effectContext(
     Effect.gen(function* () {
       const runs = yield* Ref.make<ReadonlyArray<Run>>([])
       const created = yield* Ref.make(0)
       const open = yield* Ref.make(0)
+      const replyTo = Scripted.reader(script, { textOf: (run: Run) => run.code, fail: unscripted })
       const execute = Effect.fnUntraced(function* (run: Run) {
         const call = yield* Ref.modify(runs, (all) => [all.length + 1, [...all, run]])
-        return complete(yield* take(script, run, call, exhausted))
+        told.push(run)
+        return complete(yield* replyTo(run, call))
       })
       const sandbox = Sandbox.of({
         create: (options = {}) =>
@@ -81,7 +105,7 @@ export const layer = (script: Script<Run, Reply, SandboxError>): Layer.Layer<San
     })
   )
 
-const exhausted = (description: string): SandboxError =>
+const unscripted = (description: string): SandboxError =>
   failure(new SessionLost({ why: "protocol", description: `TestSandbox: ${description}` }))
 
 const makeSession = (

@@ -350,7 +350,7 @@ describe("AnthropicLlm sends", () => {
       const blocks: ReadonlyArray<Record<string, unknown>> = Array.isArray(messages)
         ? messages.flatMap(({ content }) => content)
         : []
-      const ids = ["call_0", "a_b", "a_b_2", "call_0_2", "a_b_3", "a_b_2_2"]
+      const ids = ["call_0", "a_b", "a_b_2", "call_0_2", "a_b_3", "a_b_4"]
       assert.deepStrictEqual(
         blocks.flatMap(({ id }) => id ?? []),
         ids

@@ -223,6 +223,22 @@ describe("LlmLanguageModel's object", () => {
     })
   )
 
+  it.effect("that breaks the check of a number is told what was expected", () =>
+    Effect.gen(function* () {
+      const { reason } = yield* Effect.flip(
+        Effect.provide(
+          LanguageModel.generateObject({ prompt: "how old?", schema: Schema.Struct({ age: Schema.Int }) }),
+          over('{"age":1.5}')
+        )
+      )
+      assert.include(reason.message, "Expected an integer")
+      assert.notInclude(reason.message, "<filter>")
+      const optional = Schema.Struct({ age: Schema.optionalKey(Schema.Int) })
+      const either = LanguageModel.generateObject({ prompt: "how old?", schema: optional })
+      assert.include((yield* Effect.flip(Effect.provide(either, over('{"age":1.5}')))).reason.message, "an integer")
+    })
+  )
+
   it.effect("that does not fit is an error that says so", () =>
     Effect.gen(function* () {
       const Age = Schema.Struct({ age: Schema.Int })

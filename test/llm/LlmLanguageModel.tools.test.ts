@@ -254,6 +254,30 @@ describe("LlmLanguageModel's tool calls", () => {
   )
 })
 
+describe("LlmLanguageModel's results", () => {
+  it.effect("stand in the order of their turn's calls, also where a server repeats its ids", () =>
+    Effect.gen(function* () {
+      const add = (id: string) => ({ type: "tool-call", id, name: "add", params: { a: 1 } }) as const
+      const result = (id: string, said: number) =>
+        ({ type: "tool-result", id, name: "add", isFailure: false, result: said }) as const
+      const turn = (ids: ReadonlyArray<string>, done: ReadonlyArray<string>): ReadonlyArray<Prompt.MessageEncoded> => [
+        { role: "assistant", content: ids.map(add) },
+        { role: "tool", content: done.map((id, index) => result(id, index)) }
+      ]
+      const prompt = [
+        ...turn(["call_0", "call_1"], ["call_1", "call_0"]),
+        ...turn(["call_1", "call_0"], ["call_0", "call_1"])
+      ]
+      yield* LanguageModel.generateText({ prompt })
+      const [first] = yield* requests
+      assert.deepStrictEqual(
+        first?.messages.flatMap((message) => (message.role === "tool" ? [message.toolCallId] : [])),
+        ["call_0", "call_1", "call_1", "call_0"]
+      )
+    }).pipe(Effect.provide(over("ok")))
+  )
+})
+
 describe("LlmLanguageModel's history", () => {
   const native: Message.Native = { format: "test", content: [{ signature: "s", more: undefined }] }
   const kept: Message.Native = { format: "test", content: [{ signature: "s" }] }

@@ -138,7 +138,7 @@ describe("OpenAiLlm", () => {
       for (const [said, ids] of [
         [{ tool_calls: several }, ["call_2", "given", "call_4"]],
         [{ function_call: named }, ["call_2"]]
-      ] as const) {
+      ] satisfies ReadonlyArray<readonly [object, ReadonlyArray<string>]>) {
         const { layer } = answering(200, body(said))
         const whole = yield* Effect.provide(Llm.generateText({ messages }), layer)
         assert.deepStrictEqual(

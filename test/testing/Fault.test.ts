@@ -1,6 +1,7 @@
 import { assert, describe, it } from "@effect/vitest"
-import { Effect, Stream } from "effect"
+import { Effect, Fiber, Stream } from "effect"
 import { HttpClient } from "effect/http"
+import { TestClock } from "effect/testing"
 import { Fault, TestHttpClient } from "holdfast/testing"
 
 /** Makes `calls` logical calls against a plan, each sent again until it gets no fault, and returns the faults of each. */
@@ -73,6 +74,27 @@ describe("Fault", () => {
   )
 })
 
+describe("Fault.plan, asked for what can be played", () => {
+  it.effect("deals only that, each kind as often as the others, and by itself the five that all can play", () =>
+    Effect.gen(function* () {
+      const plan = yield* Fault.plan({ kinds: Fault.allKinds, rate: 1 })
+      const dealt = Array.from({ length: 90 }, (_, call) => plan.dealUnsafe(`${call}`, ["latency", "silence", "cut"]))
+      for (const kind of ["latency", "silence", "cut"])
+        assert.strictEqual(dealt.filter((one) => one === kind).length, 30)
+      const others = Array.from({ length: 50 }, (_, call) => plan.dealUnsafe(`other ${call}`))
+      assert.sameMembers([...new Set(others)], [...Fault.kinds])
+    })
+  )
+
+  it("is made and read without Effect", () => {
+    const plan = Fault.planUnsafe({ kinds: ["garbage"], rate: 1 })
+    assert.isUndefined(plan.dealUnsafe("a", ["cut"]))
+    assert.strictEqual(plan.dealUnsafe("a", ["cut", "garbage"]), "garbage")
+    assert.deepInclude(plan.tallyUnsafe(), { requests: 2 })
+    assert.strictEqual(plan.tallyUnsafe().injected.garbage, 1)
+  })
+})
+
 const url = "http://provider.test/v1"
 const body = "0123456789"
 
@@ -121,6 +143,42 @@ describe("Fault.httpClient", () => {
         assert.strictEqual(response.status, 200)
         const error = yield* Effect.flip(response.text)
         assert.strictEqual(error._tag, "HttpClientError")
+      })
+    )
+
+    it.effect("answers 500", () =>
+      Effect.gen(function* () {
+        const { send } = yield* firstRequest("serverError")
+        assert.strictEqual((yield* send).status, 500)
+      })
+    )
+
+    it.effect("fails as a refused connection does", () =>
+      Effect.gen(function* () {
+        const { send } = yield* firstRequest("refuse")
+        const { reason } = yield* Effect.flip(send)
+        assert.deepInclude(reason.cause, { code: "ECONNREFUSED" })
+      })
+    )
+
+    it.effect("keeps the status and gives a body that is not the protocol's", () =>
+      Effect.gen(function* () {
+        const { send } = yield* firstRequest("garbage")
+        const response = yield* send
+        assert.strictEqual(response.status, 200)
+        assert.strictEqual((yield* Effect.flip(response.json)).reason._tag, "DecodeError")
+      })
+    )
+
+    it.effect("answers late by the clock, or never", () =>
+      Effect.gen(function* () {
+        const late = yield* Effect.forkChild((yield* firstRequest("latency")).send)
+        const never = yield* Effect.forkChild((yield* firstRequest("silence")).send)
+        yield* TestClock.adjust(1999)
+        assert.isUndefined(late.pollUnsafe())
+        yield* TestClock.adjust("1 hour")
+        assert.strictEqual(yield* Effect.flatMap(Fiber.join(late), (response) => response.text), body)
+        assert.isUndefined(never.pollUnsafe())
       })
     )
 

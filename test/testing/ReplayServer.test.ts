@@ -70,7 +70,7 @@ describe("ReplayServer", () => {
     })
   )
 
-  for (const kind of Fault.kinds) {
+  for (const kind of Fault.allKinds.filter((kind) => kind !== "refuse" && kind !== "latency")) {
     it.live(`lets a call with the fault ${kind} be survived`, () =>
       Effect.gen(function* () {
         const faults = yield* Fault.plan({ kinds: [kind] })
@@ -86,6 +86,19 @@ describe("ReplayServer", () => {
       })
     )
   }
+
+  it.live("answers late with the fault latency, and never refuses a connection that it has taken", () =>
+    Effect.gen(function* () {
+      const faults = yield* Fault.plan({ kinds: ["latency", "refuse"], rate: 1 })
+      const server = yield* ReplayServer.make({ answer: () => "late", faults, latency: "20 millis" })
+      const model = OpenAiLlm.layer({ model: "replay", baseUrl: server.url })
+      const answer = yield* Llm.generateText("?").pipe(Effect.provide(Layer.provide(model, UndiciHttpClient.layer())))
+      assert.strictEqual(answer.text, "late")
+      const { injected, survived } = yield* faults.tally
+      assert.deepInclude(injected, { latency: 1, refuse: 0 })
+      assert.strictEqual(survived.latency, 1)
+    })
+  )
 
   for (const [kind, code] of [
     ["stall", "StreamStalled"],

@@ -45,4 +45,23 @@ describe("TestHttpClient", () => {
       )
     )
   )
+
+  it("answers by method and URL, shows the nearest of what it does not know, and keeps its requests as an array", async () => {
+    const { layer, requests } = TestHttpClient.make([
+      { when: "GET http://api.test/things?id=1", reply: "one" },
+      { when: /^POST /, reply: [new Response("busy", { status: 503 }), "made"] }
+    ])
+    const test = Effect.gen(function* () {
+      const client = yield* HttpClient.HttpClient
+      const get = (id: number) => client.get(url, { urlParams: { id } })
+      assert.strictEqual(yield* Effect.flatMap(get(1), (response) => response.text), "one")
+      assert.strictEqual((yield* client.post(url)).status, 503)
+      assert.strictEqual(yield* Effect.flatMap(client.post(url), (response) => response.text), "made")
+      const { message } = yield* Effect.flip(get(2))
+      assert.include(message, 'nothing matches call 4, "GET http://api.test/things?id=2"; the nearest of 2 is number 1')
+      assert.include(message, 'things?id=" comes "2" and not "1"')
+    })
+    await Effect.runPromise(Effect.provide(test, layer))
+    assert.strictEqual(requests.length, 4)
+  })
 })

@@ -61,4 +61,23 @@ describe("TestSandbox", () => {
       Effect.provide(TestSandbox.layer((run) => ({ stdout: run.code, stderr: "e", results: [{ "text/plain": "1" }] })))
     )
   )
+
+  it("runs by what the code has in it, shows the nearest of what does not, and keeps its runs as an array", async () => {
+    const { layer, runs } = TestSandbox.make([
+      { when: "import numpy", reply: TestSandbox.raised("ModuleNotFoundError", "numpy") },
+      { when: { language: "javascript" }, reply: "3" }
+    ])
+    const test = Effect.gen(function* () {
+      assert.strictEqual((yield* Sandbox.runCode("import numpy as np")).outcome, "failed")
+      assert.strictEqual((yield* Sandbox.runCode("1 + 2", { language: "javascript" })).stdout, "3")
+      const error = yield* Effect.flip(Sandbox.runCode("import numbers"))
+      assert.strictEqual(error.code, "SessionLost")
+      assert.include(error.message, 'number 1, "import numpy": after "import num" comes "bers" and not "py"')
+    })
+    await Effect.runPromise(Effect.provide(test, layer))
+    assert.deepStrictEqual(
+      runs.map(({ code }) => code),
+      ["import numpy as np", "1 + 2", "import numbers"]
+    )
+  })
 })

@@ -80,6 +80,13 @@ ToolLoop.tool({
   parameters: bare,
   run: () => Effect.void
 })
+ToolLoop.tool({
+  name: "find",
+  description: "",
+  // @ts-expect-error a JSON Schema alone decodes nothing
+  parameters: jsonSchema,
+  run: () => Effect.void
+})
 // @ts-expect-error a model has nothing but the description to go by
 ToolLoop.tool({ name: "find", run: () => Effect.void })
 // @ts-expect-error nothing to run
@@ -101,9 +108,23 @@ expectTypeOf(ToolLoop.stream([find, rate], "?")).toEqualTypeOf<
 expectTypeOf(ToolLoop.stream([find, rate], "?", { onToolError: "caller" })).toEqualTypeOf<
   Stream.Stream<ToolLoop.Event, LlmError.LlmError | NotFound, Llm.Llm | Rates>
 >()
+// Options that are kept say the same; where it is not known who hears of a failure, it may be the caller.
+declare const kept: ToolLoop.Options
+expectTypeOf(ToolLoop.run([find], "?", kept)).toEqualTypeOf<
+  Effect.Effect<ToolLoop.Result, LlmError.LlmError, Llm.Llm>
+>()
+expectTypeOf(ToolLoop.stream([find], "?", kept)).toEqualTypeOf<
+  Stream.Stream<ToolLoop.Event, LlmError.LlmError, Llm.Llm>
+>()
 declare const chosen: ToolLoop.OnToolError
-// @ts-expect-error which of the two it is has to be known to know the type of the error
-ToolLoop.run([find], "?", { onToolError: chosen })
+expectTypeOf(ToolLoop.run([find], "?", { onToolError: chosen })).toEqualTypeOf<
+  Effect.Effect<ToolLoop.Result, LlmError.LlmError | NotFound, Llm.Llm>
+>()
+expectTypeOf(ToolLoop.stream([find], "?", { onToolError: chosen })).toEqualTypeOf<
+  Stream.Stream<ToolLoop.Event, LlmError.LlmError | NotFound, Llm.Llm>
+>()
+// @ts-expect-error nobody else hears of it
+ToolLoop.run([find], "?", { onToolError: "nobody" })
 // @ts-expect-error a spec alone cannot be run
 ToolLoop.run([find.spec], "?")
 
