@@ -2,14 +2,20 @@
  * Redirects that keep secrets: Effect's `followRedirects`, which drops three headers on another origin, and here every
  * header that carries a credential (`SecretHeaders`). Once a call has left its origin it never gets them back, so that
  * nobody can send it back with a path of their own.
+ *
+ * A browser hides where a redirect leads (over `fetch` with `redirect: "manual"`). There a GET without a secret is left
+ * to the browser, which follows at most 20; anything else fails with what to do.
  */
 import * as Effect from "effect/Effect"
 import type * as Cookies from "effect/http/Cookies"
+import { RequestInit } from "effect/http/FetchHttpClient"
+import * as Headers from "effect/http/Headers"
 import * as HttpClient from "effect/http/HttpClient"
 import type { HttpClientError } from "effect/http/HttpClientError"
 import * as HttpClientRequest from "effect/http/HttpClientRequest"
 import type { HttpClientResponse } from "effect/http/HttpClientResponse"
 import * as Ref from "effect/Ref"
+import { isHidden } from "./internal/hidden.ts"
 import { discard } from "./internal/source.ts"
 import * as SecretHeaders from "./SecretHeaders.ts"
 
@@ -51,6 +57,17 @@ const newest = (jar: ReadonlyArray<Cookies.Cookie>): ReadonlyArray<Cookies.Cooki
 
 const originOf = (url: string): string => (URL.canParse(url) ? new URL(url).origin : url)
 
+/** Whether a request may go wherever its redirects lead, with nobody looking at them. */
+const isFree = (
+  { headers, method }: HttpClientRequest.HttpClientRequest,
+  stay: ReadonlyArray<string>,
+  redactedNames: ReadonlyArray<string | RegExp>
+): boolean =>
+  (method === "GET" || method === "HEAD") &&
+  Object.keys(headers).every((name) => !stay.includes(name) && !SecretHeaders.isSecret(name, redactedNames))
+
+const unseen: globalThis.RequestInit = { redirect: "follow" }
+
 const isRedirect = ({ headers, status }: HttpClientResponse): boolean =>
   status >= 300 && status < 400 && headers["location"] !== undefined
 
@@ -65,6 +82,14 @@ export const follow =
       cookies === undefined
         ? bare
         : HttpClient.tap(HttpClient.withCookiesRef(bare, cookies), () => Ref.update(cookies, newest))
+    const send = (request: HttpClientRequest.HttpClientRequest): Effect.Effect<HttpClientResponse, HttpClientError> =>
+      Effect.catchIf(hop.execute(request), isHidden, (error) =>
+        Effect.withFiber((fiber) =>
+          max > 0 && isFree(request, stay, fiber.getRef(Headers.CurrentRedactedNames))
+            ? Effect.provideService(hop.execute(request), RequestInit, unseen)
+            : Effect.fail(error)
+        )
+      )
     const step = (
       journey: Journey,
       request: HttpClientRequest.HttpClientRequest
@@ -73,8 +98,8 @@ export const follow =
       journey.last = undefined
       journey.hasLeft ||= originOf(request.url) !== journey.origin
       const sent = journey.hasLeft
-        ? Effect.flatMap(SecretHeaders.remove(stay.reduce(HttpClientRequest.removeHeader, request)), hop.execute)
-        : hop.execute(request)
+        ? Effect.flatMap(SecretHeaders.remove(stay.reduce(HttpClientRequest.removeHeader, request)), send)
+        : send(request)
       return Effect.tap(sent, (response) =>
         Effect.sync(() => {
           if (isRedirect(response)) journey.last = response

@@ -3,6 +3,7 @@ import * as Data from "effect/Data"
 import * as Duration from "effect/Duration"
 import { NodeInspectSymbol } from "effect/Inspectable"
 import type { Attempt } from "../policy/Attempt.ts"
+import { isBranded } from "../policy/internal/brand.ts"
 import { inspectError } from "../policy/internal/inspect.ts"
 import { isPolicyError } from "../policy/PolicyError.ts"
 import type { Phase, Retryable } from "../policy/Retryable.ts"
@@ -28,13 +29,27 @@ interface Fields {
   readonly cost?: number | undefined
 }
 
+interface Hidden {
+  readonly vectors: ReadonlyArray<Vector | undefined>
+  readonly headers?: Readonly<Record<string, string>> | undefined
+}
+
+const brand: unique symbol = Symbol.for("holdfast/llm/EmbedderError")
+
 /** The one error in the channel of `Embedder`: match it, then look at `reason`. */
 export class EmbedderError extends Data.TaggedError("EmbedderError")<Fields> implements Retryable {
+  /** Whether `u` is one, of this copy of the package or of another one. */
+  static isInstance(u: unknown): u is EmbedderError {
+    return isBranded(u, brand)
+  }
   /** What is finished, by the place of its input; embed the rest alone. Not enumerable: it stays out of logs. */
   declare readonly vectors: ReadonlyArray<Vector | undefined>
-  constructor(args: Fields & { readonly vectors: ReadonlyArray<Vector | undefined> }) {
-    const { vectors, ...rest } = args
+  /** Headers of the last answer, when it was a refusal, without secrets. Not enumerable, likewise. */
+  declare readonly headers: Readonly<Record<string, string>> | undefined
+  constructor(args: Fields & Hidden) {
+    const { headers, vectors, ...rest } = args
     super(rest)
+    Object.defineProperty(this, "headers", { value: headers, enumerable: false })
     Object.defineProperty(this, "vectors", { value: vectors, enumerable: false })
     if (this.reason.cause !== undefined)
       Object.defineProperty(this, "cause", { value: this.reason.cause, configurable: true })
@@ -53,8 +68,15 @@ export class EmbedderError extends Data.TaggedError("EmbedderError")<Fields> imp
   get retryAfterMillis(): number | undefined {
     return this.retryAfter === undefined ? undefined : Duration.toMillis(this.retryAfter)
   }
+  /** The same by its other name. */
+  get retryAfterMs(): number | undefined {
+    return this.retryAfterMillis
+  }
   get phase(): Phase {
     return this.reason.phase
+  }
+  get [brand](): true {
+    return true
   }
   /** The HTTP status of the last answer, when there was one. */
   get status(): number | undefined {

@@ -24,6 +24,7 @@ import * as Data from "effect/Data"
 import * as Duration from "effect/Duration"
 import { NodeInspectSymbol } from "effect/Inspectable"
 import type { Attempt } from "../policy/Attempt.ts"
+import { isBranded } from "../policy/internal/brand.ts"
 import { inspectError } from "../policy/internal/inspect.ts"
 import { isPolicyError, type PolicyError } from "../policy/PolicyError.ts"
 import type { Phase, Retryable } from "../policy/Retryable.ts"
@@ -87,10 +88,19 @@ interface Fields {
   readonly delivered?: boolean | undefined
 }
 
+const brand: unique symbol = Symbol.for("holdfast/llm/LlmError")
+
 /** The one error in the channel of `Llm`: match it, then look at `reason`. */
 export class LlmError extends Data.TaggedError("LlmError")<Fields> implements Retryable {
-  constructor(args: Fields) {
-    super(args)
+  /** Whether `u` is one, of this copy of the package or of another one. */
+  static isInstance(u: unknown): u is LlmError {
+    return isBranded(u, brand)
+  }
+  /** Headers of the last answer, when it was a refusal, without secrets. Not enumerable: they stay out of logs. */
+  declare readonly headers: Readonly<Record<string, string>> | undefined
+  constructor({ headers, ...rest }: Fields & { readonly headers?: Readonly<Record<string, string>> | undefined }) {
+    super(rest)
+    Object.defineProperty(this, "headers", { value: headers, enumerable: false })
     if (this.reason.cause !== undefined)
       Object.defineProperty(this, "cause", { value: this.reason.cause, configurable: true })
   }
@@ -111,9 +121,20 @@ export class LlmError extends Data.TaggedError("LlmError")<Fields> implements Re
   get phase(): Phase {
     return this.delivered === true ? "answered" : this.reason.phase
   }
+  /** The same by its other name. */
+  get retryAfterMs(): number | undefined {
+    return this.retryAfterMillis
+  }
   /** The HTTP status of the last answer, when there was one. */
   get status(): number | undefined {
     return "status" in this.reason ? this.reason.status : undefined
+  }
+  /** The text that a stream had said before it broke. */
+  get partial(): string | undefined {
+    return "partial" in this.reason ? this.reason.partial : undefined
+  }
+  get [brand](): true {
+    return true
   }
   override [NodeInspectSymbol](): string {
     return inspectError(this)

@@ -12,8 +12,13 @@
 import * as Data from "effect/Data"
 import { type Duration, toMillis } from "effect/Duration"
 import { NodeInspectSymbol } from "effect/Inspectable"
+import { isBranded } from "./internal/brand.ts"
 import { inspectError } from "./internal/inspect.ts"
 import type { Phase, Retryable } from "./Retryable.ts"
+
+const brand: unique symbol = Symbol.for("holdfast/policy/PolicyError")
+
+const isTagged = (u: unknown, tag: string): boolean => isBranded(u, brand) && "_tag" in u && u._tag === tag
 
 /** The `total` deadline of the call, or of a call around it, has passed. */
 export class DeadlineExceeded
@@ -29,8 +34,15 @@ export class DeadlineExceeded
   }>
   implements Retryable
 {
+  /** Whether `u` is one, of this copy of the package or of another one. */
+  static isInstance(u: unknown): u is DeadlineExceeded {
+    return isTagged(u, "DeadlineExceeded")
+  }
   readonly isRetryable = false
   readonly code = "DeadlineExceeded"
+  get [brand](): true {
+    return true
+  }
   override [NodeInspectSymbol](): string {
     return inspectError(this)
   }
@@ -49,10 +61,17 @@ export class AttemptTimeout
   }>
   implements Retryable
 {
+  /** Whether `u` is one, of this copy of the package or of another one. */
+  static isInstance(u: unknown): u is AttemptTimeout {
+    return isTagged(u, "AttemptTimeout")
+  }
   readonly isRetryable = true
   readonly isTimeout = true
   readonly phase = "maybeSent"
   readonly code = "AttemptTimeout"
+  get [brand](): true {
+    return true
+  }
   override [NodeInspectSymbol](): string {
     return inspectError(this)
   }
@@ -73,9 +92,20 @@ export class Shed
   }>
   implements Retryable
 {
+  /** Whether `u` is one, of this copy of the package or of another one. */
+  static isInstance(u: unknown): u is Shed {
+    return isTagged(u, "Shed")
+  }
   readonly isRetryable = false
   readonly phase = "notSent"
   readonly code = "Shed"
+  get [brand](): true {
+    return true
+  }
+  /** `retryAfter` in milliseconds, for code without Effect. */
+  get retryAfterMs(): number | undefined {
+    return this.retryAfter === undefined ? undefined : toMillis(this.retryAfter)
+  }
   override [NodeInspectSymbol](): string {
     return inspectError(this)
   }
@@ -93,11 +123,18 @@ export class Draining
   }>
   implements Retryable
 {
+  /** Whether `u` is one, of this copy of the package or of another one. */
+  static isInstance(u: unknown): u is Draining {
+    return isTagged(u, "Draining")
+  }
   readonly isRetryable = false
   get phase(): Phase {
     return this.isSent === true ? "maybeSent" : "notSent"
   }
   readonly code = "Draining"
+  get [brand](): true {
+    return true
+  }
   override [NodeInspectSymbol](): string {
     return inspectError(this)
   }
@@ -116,9 +153,20 @@ export class CircuitOpen
   }>
   implements Retryable
 {
+  /** Whether `u` is one, of this copy of the package or of another one. */
+  static isInstance(u: unknown): u is CircuitOpen {
+    return isTagged(u, "CircuitOpen")
+  }
   readonly isRetryable = false
   readonly phase = "notSent"
   readonly code = "CircuitOpen"
+  get [brand](): true {
+    return true
+  }
+  /** `retryAfter` in milliseconds, for code without Effect. */
+  get retryAfterMs(): number | undefined {
+    return this.retryAfter === undefined ? undefined : toMillis(this.retryAfter)
+  }
   override [NodeInspectSymbol](): string {
     return inspectError(this)
   }
@@ -146,9 +194,16 @@ export class BudgetExceeded
   }>
   implements Retryable
 {
+  /** Whether `u` is one, of this copy of the package or of another one. */
+  static isInstance(u: unknown): u is BudgetExceeded {
+    return isTagged(u, "BudgetExceeded")
+  }
   readonly isRetryable = false
   readonly phase = "notSent"
   readonly code = "BudgetExceeded"
+  get [brand](): true {
+    return true
+  }
   override [NodeInspectSymbol](): string {
     return inspectError(this)
   }
@@ -161,11 +216,5 @@ export class BudgetExceeded
 /** Everything a policy can say by itself. */
 export type PolicyError = DeadlineExceeded | AttemptTimeout | Shed | Draining | CircuitOpen | BudgetExceeded
 
-/** Whether `u` is a refusal of a policy. */
-export const isPolicyError = (u: unknown): u is PolicyError =>
-  u instanceof DeadlineExceeded ||
-  u instanceof AttemptTimeout ||
-  u instanceof Shed ||
-  u instanceof Draining ||
-  u instanceof CircuitOpen ||
-  u instanceof BudgetExceeded
+/** Whether `u` is a refusal of a policy, of this copy of the package or of another one. */
+export const isPolicyError = (u: unknown): u is PolicyError => isBranded(u, brand)

@@ -11,55 +11,9 @@ import * as Result from "effect/Result"
 import * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
 import { Draining } from "../policy/PolicyError.ts"
+import { type Call, Calls } from "./internal/calls.ts"
 
-/** The calls that one client has under way. */
-export class Calls {
-  private readonly running = new Set<Call>()
-  private readonly onIdle: Array<() => void> = []
-  /** What the caller opened and has not closed: the client closes it. */
-  readonly resources = new Set<() => Promise<void>>()
-  isClosing = false
-  /** The grace has ended. */
-  isOver = false
-
-  begin(call: Call): void {
-    this.running.add(call)
-  }
-
-  end(call: Call): void {
-    if (!this.running.delete(call) || this.running.size > 0) return
-    for (const idle of this.onIdle.splice(0)) idle()
-  }
-
-  get size(): number {
-    return this.running.size
-  }
-
-  /** Whether a call may begin; what was answered may be read until the grace ends. */
-  isOpen(isAnswered: boolean): boolean {
-    return !this.isClosing || (isAnswered && !this.isOver)
-  }
-
-  /** Waits until nothing runs, and nobody who was answered last has gone on to read the body. */
-  readonly idle: Effect.Effect<void> = Effect.gen({ self: this }, function* () {
-    while (this.running.size > 0) {
-      yield* Effect.callback<void>((resume) => {
-        this.onIdle.push(() => resume(Effect.void))
-      })
-      yield* Effect.yieldNow
-    }
-  })
-
-  interruptAll(): void {
-    this.isOver = true
-    for (const call of this.running) call.interruptUnsafe()
-  }
-}
-
-/** What is under way: a promise's fiber, or a stream from its first `next` to its end. */
-export interface Call {
-  readonly interruptUnsafe: () => void
-}
+export { Calls }
 
 /** What a caller is told of a failed exit: the typed error itself, the signal's reason, or that the client closed. */
 const rejection = (cause: Cause.Cause<unknown>, calls: Calls, signal: AbortSignal | undefined): unknown => {
@@ -68,6 +22,18 @@ const rejection = (cause: Cause.Cause<unknown>, calls: Calls, signal: AbortSigna
   if (!Cause.hasInterruptsOnly(cause)) return Cause.squash(cause)
   if (signal?.aborted === true) return signal.reason
   return calls.isClosing ? new Draining({ key: "client", isSent: true }) : Cause.squash(cause)
+}
+
+const nothing = (): void => {}
+
+/**
+ * What a method gives back: what it throws becomes a rejection, and one that nobody waits for does not end the process.
+ * A forgotten call must not: closing the client, too, makes it reject.
+ */
+export const heard = <A>(call: () => Promise<A>): Promise<A> => {
+  const promise = (async () => call())()
+  promise.catch(nothing)
+  return promise
 }
 
 /** Runs an effect as a promise. */
@@ -120,26 +86,31 @@ export const iterate = <A, E, R, ER>(
 
 const done = { done: true, value: undefined } as const
 
-class Iteration<A, E, R, ER> implements AsyncIterableIterator<A>, AsyncDisposable, Call {
+/** How a stream ended; what it had said before may still be to be taken. */
+type Outcome = { readonly is: "done" | "left" } | { readonly is: "failed"; readonly error: unknown }
+
+/** A stream that is read by promises. One batch is under way at a time, whoever waits for it. */
+export class Iteration<A, E, R, ER> implements AsyncIterableIterator<A>, AsyncDisposable, Call {
   private readonly stream: Stream.Stream<A, E, R>
   private readonly runtime: ManagedRuntime.ManagedRuntime<R, ER>
   private readonly calls: Calls
   private readonly signal: AbortSignal | undefined
   private readonly isAnswered: boolean
   private readonly scope = Scope.makeUnsafe()
-  private batch: ReadonlyArray<A> = []
+  private batch: Array<A> = []
   private at = 0
-  private isOver = false
-  /** The stream came to its own end. */
-  private isDone = false
-  private pull: (() => Promise<ReadonlyArray<A> | undefined>) | undefined
+  private outcome: Outcome | undefined
+  private more: (() => Promise<ReadonlyArray<A> | undefined>) | undefined
+  private pulling: Promise<void> | undefined
+  private wake = nothing
   private last: Promise<unknown> = Promise.resolve()
   private queued = 0
+  private isLooped = false
   private waiting: Fiber.Fiber<unknown, unknown> | undefined
   private closing: Promise<void> | undefined
   // A consumer that is busy between two events is not pulling: the abort still has to close the socket.
-  private readonly onAbort = (): void => void this.close()
-  readonly interruptUnsafe = (): void => void this.close()
+  private readonly onAbort = (): void => this.stop(this.signal?.reason)
+  readonly interruptUnsafe = (): void => this.stop(new Draining({ key: "client", isSent: true }))
   readonly onStart = (fiber: Fiber.Fiber<unknown, unknown>): void => {
     this.waiting = fiber
   }
@@ -158,16 +129,20 @@ class Iteration<A, E, R, ER> implements AsyncIterableIterator<A>, AsyncDisposabl
     this.signal = signal
   }
 
-  [Symbol.asyncIterator](): this {
-    return this
+  /** The one loop over the events. A second one throws: what the first has taken is gone. */
+  [Symbol.asyncIterator](): AsyncIterableIterator<A> {
+    if (this.isLooped) throw new TypeError("this stream is read already: loop over it once, or make the call again")
+    this.isLooped = true
+    const loop: AsyncIterableIterator<A> = {
+      next: () => this.next(),
+      return: () => this.return(),
+      [Symbol.asyncIterator]: () => loop
+    }
+    return loop
   }
 
   next(): Promise<IteratorResult<A, undefined>> {
-    const value = this.batch[this.at]
-    if (this.queued === 0 && this.at < this.batch.length && value !== undefined) {
-      this.at++
-      return Promise.resolve({ done: false, value })
-    }
+    if (this.queued === 0 && this.at < this.batch.length) return Promise.resolve(this.take())
     // Calls of `next` that do not wait for each other are answered in order.
     this.queued++
     const result = this.last.then(() => this.advance())
@@ -179,35 +154,60 @@ class Iteration<A, E, R, ER> implements AsyncIterableIterator<A>, AsyncDisposabl
   }
 
   private async advance(): Promise<IteratorResult<A, undefined>> {
-    this.signal?.throwIfAborted()
-    if (this.isOver && this.calls.isClosing && !this.isDone) throw new Draining({ key: "client", isSent: true })
-    while (!this.isOver) {
-      const value = this.batch[this.at]
-      if (value !== undefined) {
-        this.at++
-        return { done: false, value }
-      }
-      try {
-        this.pull ??= await this.open()
-        const batch = await this.pull()
-        if (batch === undefined) {
-          this.isDone = true
-          break
-        }
-        this.batch = batch
-        this.at = 0
-      } catch (error) {
-        this.batch = []
-        // Its own `return` ended it, while this `next` was waiting.
-        if (this.isOver && this.signal?.aborted !== true && !this.calls.isClosing) break
-        const closed = this.close()
-        // An abort is answered at once; its finalizers are awaited by the client's `close`.
-        if (this.signal?.aborted !== true) await closed
-        throw error
-      }
+    while (this.at >= this.batch.length) {
+      if (this.outcome === undefined) await this.pull()
+      else if (this.outcome.is === "failed") throw this.outcome.error
+      else return done
     }
-    await this.close()
-    return done
+    return this.take()
+  }
+
+  private take(): IteratorResult<A, undefined> {
+    const value = this.batch[this.at++]
+    if (this.at >= this.batch.length) this.forget()
+    return value === undefined ? done : { done: false, value }
+  }
+
+  private forget(): void {
+    this.batch = []
+    this.at = 0
+  }
+
+  /** Reads on to the end. What a loop has not taken is kept for it, as long as the answer is. */
+  protected async finish(): Promise<void> {
+    while (this.outcome === undefined) await this.pull()
+    if (this.outcome.is === "failed") throw this.outcome.error
+  }
+
+  /** Told of each batch when it is here, before anybody takes of it. */
+  protected onBatch(_batch: ReadonlyArray<A>): void {}
+
+  /** Waits for the next batch, or the end. Never rejects: the outcome says how it ended. */
+  private pull(): Promise<void> {
+    return (this.pulling ??= new Promise((resolve) => {
+      const wake = (): void => {
+        this.pulling = undefined
+        resolve()
+      }
+      this.wake = wake
+      void this.pullOnce().then(wake)
+    }))
+  }
+
+  private async pullOnce(): Promise<void> {
+    try {
+      this.signal?.throwIfAborted()
+      this.more ??= await this.open()
+      const batch = this.outcome === undefined ? await this.more() : undefined
+      if (this.outcome !== undefined) return
+      if (batch === undefined) return await this.end({ is: "done" })
+      this.onBatch(batch)
+      for (const value of batch) this.batch.push(value)
+    } catch (error) {
+      const closed = this.end({ is: "failed", error })
+      // An abort is answered at once; its finalizers are awaited by the client's `close`.
+      if (this.signal?.aborted !== true) await closed
+    }
   }
 
   private async open(): Promise<() => Promise<ReadonlyArray<A> | undefined>> {
@@ -223,10 +223,23 @@ class Iteration<A, E, R, ER> implements AsyncIterableIterator<A>, AsyncDisposabl
     return () => run(next, runtime, calls, signal, this)
   }
 
+  /** Ends it now: what was not taken is forgotten, and who waits is rejected with the reason. */
+  protected stop(reason: unknown): void {
+    if (this.outcome !== undefined) return
+    this.outcome = { is: "failed", error: reason }
+    this.forget()
+    // What is interrupted ends in the background.
+    void this.close()
+    this.wake()
+  }
+
+  private end(outcome: Outcome): Promise<void> {
+    this.outcome ??= outcome
+    return this.close()
+  }
+
   private close(): Promise<void> {
     return (this.closing ??= new Promise((resolve) => {
-      this.isOver = true
-      this.batch = []
       this.signal?.removeEventListener("abort", this.onAbort)
       this.waiting?.interruptUnsafe()
       const closing = Effect.runFork(Scope.close(this.scope, Exit.void))
@@ -238,17 +251,19 @@ class Iteration<A, E, R, ER> implements AsyncIterableIterator<A>, AsyncDisposabl
   }
 
   async return(): Promise<IteratorReturnResult<undefined>> {
-    this.isDone = true
-    await this.close()
+    const closed = this.end({ is: "left" })
+    this.forget()
+    this.wake()
+    await closed
     return done
   }
 
   async throw(error: unknown): Promise<never> {
-    await this.close()
+    await this.return()
     throw error
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
-    await this.close()
+    await this.return()
   }
 }

@@ -10,7 +10,7 @@ import type * as OpenAiEmbedder from "../llm/OpenAiEmbedder.ts"
 import * as Usage from "../llm/Usage.ts"
 import type * as Policy from "../policy/Policy.ts"
 import { checkHeaders, checkTexts } from "./internal/checkLlm.ts"
-import { connected, missing, secret } from "./internal/connected.ts"
+import { connected, missing, secret, type Shared } from "./internal/connected.ts"
 import type { CallOptions } from "./Options.ts"
 import { atLeast, httpUrl, oneOf, onlyKnown } from "./Time.ts"
 
@@ -100,12 +100,12 @@ const notConfigured = (error: ConfigError, provider: string): EmbedderError => {
   return new EmbedderError({ provider, reason, ...nothing })
 }
 
-/** The embedder of these options, over connections of its own. */
-export const embedderLayer = (options: EmbedderOptions, policy: Policy.Policy): Layer.Layer<Embedder, EmbedderError> =>
+/** The embedder of these options. */
+export const embedderLayer = (options: EmbedderOptions, shared: Shared): Layer.Layer<Embedder, EmbedderError> =>
   connected(
-    () => load(options, policy),
+    () => load(options, shared.policy),
     options,
-    policy,
+    shared,
     (error) => Layer.effect(Embedder, Effect.fail(notConfigured(error, options.provider)))
   )
 

@@ -9,10 +9,12 @@ import type * as ManagedRuntime from "effect/ManagedRuntime"
 import type * as Stream from "effect/Stream"
 import { NodeInspectSymbol } from "effect/Inspectable"
 import type { Attempt } from "../policy/Attempt.ts"
+import { isBranded } from "../policy/internal/brand.ts"
 import { inspectError } from "../policy/internal/inspect.ts"
 import type { PolicyError } from "../policy/PolicyError.ts"
 import type { Phase, Retryable } from "../policy/Retryable.ts"
-import { type Calls, iterate, run } from "./Bridge.ts"
+import { type Calls, heard, iterate, run } from "./Bridge.ts"
+import { checkCall } from "./internal/callOptions.ts"
 import type { CallOptions } from "./Options.ts"
 import { atLeast, onlyKnown } from "./Time.ts"
 
@@ -138,6 +140,8 @@ export type HttpErrorCode =
   | "BodyTooLarge"
   | "BodyStalled"
 
+const brand: unique symbol = Symbol.for("holdfast/promise/HttpError")
+
 /** What `client.http` rejects with when it was no policy that refused. */
 export class HttpError
   extends Data.TaggedError("HttpError")<{
@@ -153,6 +157,13 @@ export class HttpError
   }>
   implements Retryable
 {
+  /** Whether `u` is one, of this copy of the package or of another one. */
+  static isInstance(u: unknown): u is HttpError {
+    return isBranded(u, brand)
+  }
+  get [brand](): true {
+    return true
+  }
   override [NodeInspectSymbol](): string {
     return inspectError(this)
   }
@@ -200,7 +211,8 @@ export const checkHttp = (options: HttpOptions): HttpOptions => {
 
 const bodies = ["json", "form", "multipart", "body"] as const
 
-const checkCall = (options: HttpBodyOptions): HttpBodyOptions => {
+const checkRequest = (options: HttpBodyOptions): HttpBodyOptions => {
+  checkCall(options)
   const given = bodies.filter((name) => options[name] !== undefined)
   if (given.length > 1) throw new TypeError(`${given.join(" and ")}: a request has one body; give one of them`)
   atLeast(options.redirects, 0, "redirects")
@@ -215,19 +227,21 @@ const over = (defaults: HttpCallOptions, options: HttpBodyOptions = {}): HttpBod
   query: { ...defaults.query, ...options.query }
 })
 
-/** The methods over a runtime that is built on first use. */
+/** The methods over a runtime that is built on first use. `inTime` keeps calls within a deadline around them. */
 export const make = (
   runtime: ManagedRuntime.ManagedRuntime<Wire, never>,
   calls: Calls,
-  defaults: HttpCallOptions = {}
+  defaults: HttpCallOptions,
+  inTime: <A, E, R>(self: Effect.Effect<A, E, R>) => Effect.Effect<A, E, R>
 ): Http => {
-  const request: Http["request"] = async (method, url, given) => {
-    const options = checkCall(over(defaults, given))
+  const send = async (method: HttpMethod, url: string | URL, given?: HttpBodyOptions): Promise<HttpResponse> => {
+    checkCall(given)
+    const options = checkRequest(over(defaults, given))
     const { signal } = options
-    const sent = Effect.flatMap(Wire, (wire) => wire.send(method, String(url), options))
+    const sent = inTime(Effect.flatMap(Wire, (wire) => wire.send(method, String(url), options)))
     const { bytes, json, stream, text, ...head } = await run(sent, runtime, calls, signal)
     // The body belongs to a call that was taken: it may be read while the client closes.
-    const read = <A>(body: Effect.Effect<A, Failure>) => run(body, runtime, calls, signal, undefined, true)
+    const read = <A>(body: Effect.Effect<A, Failure>) => heard(() => run(body, runtime, calls, signal, undefined, true))
     return {
       ...head,
       ok: head.status >= 200 && head.status < 300,
@@ -237,6 +251,7 @@ export const make = (
       stream: () => iterate(stream, runtime, calls, signal, true)
     }
   }
+  const request: Http["request"] = (method, url, options) => heard(() => send(method, url, options))
   const as =
     (method: HttpMethod) =>
     (url: string | URL, options?: HttpBodyOptions): Promise<HttpResponse> =>
@@ -249,6 +264,6 @@ export const make = (
     put: as("PUT"),
     patch: as("PATCH"),
     request,
-    with: (further) => make(runtime, calls, over(defaults, further))
+    with: (further) => make(runtime, calls, over(defaults, further), inTime)
   }
 }

@@ -15,7 +15,7 @@ type Plain<Options, Times extends keyof Options> = Omit<Options, Times> & {
 }
 
 /** Requests and tokens per window. Defaults and meanings are those of `RateLimit.Options`. */
-export type RateLimitOptions = Plain<RateLimit.Options, "window" | "maxPause">
+export type RateLimitOptions = Plain<Omit<RateLimit.Options, "maxQueue" | "maxWait">, "window" | "maxPause">
 
 /** When to leave alone what keeps failing. Defaults and meanings are those of `Circuit.Options`. */
 export type CircuitOptions = Plain<

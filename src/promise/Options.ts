@@ -1,5 +1,4 @@
 /** What `createClient` is told, in plain values, and how it is read. */
-import type { Duration } from "effect/Duration"
 import * as Price from "../llm/Price.ts"
 import type { Priority } from "../policy/Concurrency.ts"
 import * as Policy from "../policy/Policy.ts"
@@ -38,6 +37,11 @@ export interface ClientOptions extends LimitOptions {
   readonly sandbox?: SandboxOptions | undefined
   /** What `client.http` is told. Default: no base URL, and connections of its own from the first call on. */
   readonly http?: HttpOptions | undefined
+  /**
+   * Carries models, embedders and `http` instead of the client's own connections, under the same policies. Default: none;
+   * in a bundle for browsers, the runtime's own.
+   */
+  readonly fetch?: typeof globalThis.fetch | undefined
   readonly retry?: RetryOptions | undefined
   readonly timeout?: TimeoutOptions | undefined
   /** Sends in flight; more wait for a slot. Default: 100. */
@@ -52,7 +56,7 @@ export interface ClientOptions extends LimitOptions {
   readonly logger?: Logger | undefined
 }
 
-/** What every method takes. */
+/** What every method takes; what runs code takes the first two. */
 export interface CallOptions {
   /** Aborting it rejects the call at once with the signal's reason. */
   readonly signal?: AbortSignal | undefined
@@ -68,10 +72,15 @@ export interface CallOptions {
 export interface CallDefaults extends CallOptions {
   /** Extra headers of each request to a model; a call's own are added to them. */
   readonly headers?: Readonly<Record<string, string>> | undefined
+  /**
+   * When the time of all calls together is over: a `Date`, its number of milliseconds since 1970, or a text such as
+   * `"2 minutes"`, from now on. Of several, one inside the other, the earliest holds. Default: none.
+   */
+  readonly deadline?: Date | number | Exclude<Time, number> | undefined
 }
 
 const names =
-  "llm embedder sandbox http retry timeout maxConcurrency maxQueue maxWait prices logger rateLimit retryBudget circuit hedge costBudget adaptive ageing".split(
+  "llm embedder sandbox http fetch retry timeout maxConcurrency maxQueue maxWait prices logger rateLimit retryBudget circuit hedge costBudget adaptive ageing".split(
     " "
   )
 
@@ -122,25 +131,4 @@ export const toPolicy = (options: ClientOptions): Policy.Policy => {
     maxQueue,
     maxWait: maxWait === undefined ? undefined : toDuration(maxWait, "maxWait")
   })
-}
-
-/** What one call sets for itself, as a policy reads it; `undefined` when it sets nothing. */
-export interface CallSettings {
-  readonly timeout?: { readonly total: Duration }
-  readonly priority: Priority | undefined
-  readonly tenant: string | undefined
-}
-
-const priorities: ReadonlyArray<unknown> = ["high", "normal", "low"]
-
-/** Reads what a call sets for itself. Throws a `TypeError` that names the option that is wrong. */
-export const toSettings = (options: CallOptions | undefined): CallSettings | undefined => {
-  const { priority, tenant, timeout } = options ?? {}
-  if (priority === undefined && tenant === undefined && timeout === undefined) return undefined
-  if (priority !== undefined && !priorities.includes(priority))
-    throw new TypeError(`priority: ${JSON.stringify(priority)} is not one of ${priorities.join(", ")}`)
-  if (tenant !== undefined && typeof tenant !== "string")
-    throw new TypeError(`tenant: ${JSON.stringify(tenant)} is not a text`)
-  if (timeout === undefined) return { priority, tenant }
-  return { timeout: { total: toDuration(timeout, "timeout") }, priority, tenant }
 }

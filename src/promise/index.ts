@@ -1,5 +1,5 @@
 /** holdfast for plain programs: promises, AbortSignal, `for await`, `await using`. */
-export { type Client, type CloseReport, createClient, type Derived, type Tools } from "./Client.ts"
+export { type Client, type CloseReport, createClient, type Derived, type DrainReport, type Tools } from "./Client.ts"
 export type { EmbedderOptions, EmbedOptions, GeminiEmbedderOptions, OpenAiEmbedderOptions } from "./Embeddings.ts"
 export * from "./Errors.ts"
 export {
@@ -46,8 +46,10 @@ export {
   type ToolWith
 } from "./Objects.ts"
 export type { CallDefaults, CallOptions, ClientOptions, SandboxOptions, TimeoutOptions } from "./Options.ts"
+export type { Reading, StreamAnswer, StreamToolAnswer, TextReading } from "./Reading.ts"
 export type { Classified, RetryEvent, RetryOptions } from "./Retry.ts"
 export type { Execution, ExecutionEvent, RunOptions, Session, SessionOptions } from "./Session.ts"
-export type { MapOptions, Settled } from "./Settled.ts"
+export { type MapContext, type MapOptions, MapStopped, type Settled } from "./Settled.ts"
 export { type ClosedBySignal, closeOnSignals, type SignalOptions } from "./Shutdown.ts"
 export type { Time } from "./Time.ts"
+export type { Answer, StreamEvent } from "../llm/Llm.ts"

@@ -9,9 +9,10 @@
  *   and the refusals of PolicyError
  */
 import * as Data from "effect/Data"
-import type * as Duration from "effect/Duration"
+import * as Duration from "effect/Duration"
 import { NodeInspectSymbol } from "effect/Inspectable"
 import type { Attempt } from "../policy/Attempt.ts"
+import { isBranded } from "../policy/internal/brand.ts"
 import { inspectError } from "../policy/internal/inspect.ts"
 import type { PolicyError } from "../policy/PolicyError.ts"
 import type { Phase, Retryable } from "../policy/Retryable.ts"
@@ -127,6 +128,8 @@ export type Reason =
   | ExecutionTimeout
   | PolicyError
 
+const brand: unique symbol = Symbol.for("holdfast/sandbox/SandboxError")
+
 /** The one error in the channel of `Sandbox`: match it, then look at `reason`. */
 export class SandboxError
   extends Data.TaggedError("SandboxError")<{
@@ -137,6 +140,10 @@ export class SandboxError
   }>
   implements Retryable
 {
+  /** Whether `u` is one, of this copy of the package or of another one. */
+  static isInstance(u: unknown): u is SandboxError {
+    return isBranded(u, brand)
+  }
   constructor(args: {
     readonly provider: string
     readonly reason: Reason
@@ -156,8 +163,15 @@ export class SandboxError
   get retryAfter(): Duration.Duration | undefined {
     return this.reason._tag === "Shed" ? this.reason.retryAfter : undefined
   }
+  /** `retryAfter` in milliseconds, for code without Effect. */
+  get retryAfterMs(): number | undefined {
+    return this.retryAfter === undefined ? undefined : Duration.toMillis(this.retryAfter)
+  }
   get phase(): Phase {
     return this.reason.phase
+  }
+  get [brand](): true {
+    return true
   }
   override [NodeInspectSymbol](): string {
     return inspectError(this)

@@ -15,7 +15,7 @@ import { setImmediate } from "node:timers/promises"
 import { defaultClock } from "../policy/Timer.ts"
 import { type Client, type ClientOptions, createClient, type Time } from "../promise/index.ts"
 import { toDuration } from "../promise/Time.ts"
-import { ground } from "./internal/ground.ts"
+import { ground } from "../promise/internal/ground.ts"
 import { listen, type Traffic } from "./internal/traffic.ts"
 import * as VirtualClock from "./internal/virtualClock.ts"
 

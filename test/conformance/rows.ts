@@ -131,38 +131,44 @@ export const clientOptions = (url: string, { request: _request, ...options }: Op
   retry: { base: 1, ...options.retry }
 })
 
-const withClient = async (url: string, options: Options | undefined, use: (client: Client) => Promise<Outcome>) => {
-  await using client = createClient(clientOptions(url, options))
-  return await use(client)
+const through = (name: string, more: ClientOptions): Door => {
+  const withClient = async (url: string, options: Options | undefined, use: (client: Client) => Promise<Outcome>) => {
+    await using client = createClient({ ...clientOptions(url, options), ...more })
+    return await use(client)
+  }
+  return {
+    name,
+    unary: (url, options) =>
+      withClient(url, options, async (client) => {
+        try {
+          const answer = await client.generateText("hi", options?.request)
+          return { ...answer, error: undefined }
+        } catch (error) {
+          return outcomeOf(error, "")
+        }
+      }),
+    stream: (url, options, onText) =>
+      withClient(url, options, async (client) => {
+        let text = ""
+        try {
+          for await (const event of client.streamText("hi", options?.request)) {
+            if (event.type === "finish") return { ...event, text, error: undefined }
+            if (event.type !== "text") continue
+            text += event.text
+            await onText?.(event.text)
+          }
+          throw new Error("the stream ended without a finish event")
+        } catch (error) {
+          return outcomeOf(error, text)
+        }
+      })
+  }
 }
 
-export const promiseDoor: Door = {
-  name: "promise client",
-  unary: (url, options) =>
-    withClient(url, options, async (client) => {
-      try {
-        const answer = await client.generateText("hi", options?.request)
-        return { ...answer, error: undefined }
-      } catch (error) {
-        return outcomeOf(error, "")
-      }
-    }),
-  stream: (url, options, onText) =>
-    withClient(url, options, async (client) => {
-      let text = ""
-      try {
-        for await (const event of client.streamText("hi", options?.request)) {
-          if (event.type === "finish") return { ...event, text, error: undefined }
-          if (event.type !== "text") continue
-          text += event.text
-          await onText?.(event.text)
-        }
-        throw new Error("the stream ended without a finish event")
-      } catch (error) {
-        return outcomeOf(error, text)
-      }
-    })
-}
+export const promiseDoor = through("promise client", {})
+
+/** The same, over Node's own `fetch`. */
+export const fetchDoor = through("promise client over fetch", { fetch })
 
 const duration = (time: Time | undefined): Duration.Duration | undefined =>
   time === undefined
@@ -261,8 +267,8 @@ const openLlm = async (url: string, options?: Options): Promise<Asking> => {
   }
 }
 
-const openClient = async (url: string, options?: Options): Promise<Asking> => {
-  const client = createClient(clientOptions(url, options))
+const openClient = async (url: string, options?: Options, more?: ClientOptions): Promise<Asking> => {
+  const client = createClient({ ...clientOptions(url, options), ...more })
   return {
     ask: () => client.generateText("hi"),
     stream: () => client.streamText("hi"),
@@ -275,4 +281,10 @@ export const openDoors = [
   { name: "promise client", open: openClient }
 ] as const
 
-export const doors = [effectDoor, promiseDoor] as const
+/** And over Node's own `fetch`, whose connections are its own: how many, and which one is used again, is not ours to say. */
+export const everyOpenDoor = [
+  ...openDoors,
+  { name: "promise client over fetch", open: (url: string, options?: Options) => openClient(url, options, { fetch }) }
+] as const
+
+export const doors = [effectDoor, promiseDoor, fetchDoor] as const

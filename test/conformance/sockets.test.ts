@@ -6,7 +6,7 @@ import { Llm, OpenAiLlm } from "holdfast/llm"
 import { Policy } from "holdfast/policy"
 import { createClient, Draining } from "holdfast/promise"
 import { describe, expect, it } from "vitest"
-import { clientOptions, eventually, llmLayer, openDoors, type Options, row, useServer } from "./rows.ts"
+import { clientOptions, eventually, everyOpenDoor, llmLayer, openDoors, type Options, row, useServer } from "./rows.ts"
 
 useServer()
 
@@ -62,7 +62,9 @@ describe.each(openDoors)("late-end through the $name", ({ open }) => {
     expect(await stats()).toMatchObject({ requests: 3, connections: 1, closed: 0 })
     await client.close()
   })
+})
 
+describe.each(everyOpenDoor)("late-end through the $name", ({ open }) => {
   it.each(["late-end-long", "late-tail"])("gives up a connection in the end: %s", async (id) => {
     const { stats, url } = row(id)
     const client = await open(url)
@@ -77,7 +79,7 @@ describe.each(openDoors)("late-end through the $name", ({ open }) => {
   })
 })
 
-describe.each(openDoors)("slow-consumer through the $name", ({ open }) => {
+describe.each(everyOpenDoor)("slow-consumer through the $name", ({ open }) => {
   /** Waits until the server writes no more. */
   const standstill = async (stats: () => Promise<{ readonly written: number }>): Promise<number> => {
     for (let last = -1; ;) {

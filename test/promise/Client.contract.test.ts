@@ -1,35 +1,8 @@
-/** The contract of every Llm, through the promise client: each provider, and what is made of several. */
-import { Effect, Layer, Stream } from "effect"
-import { Llm, LlmError } from "holdfast/llm"
-import { createClient, type LlmOptions } from "holdfast/promise"
+/** The contract of every Llm, through the promise client: each provider, what is made of several, and over `fetch`. */
+import type { ClientOptions, LlmOptions } from "holdfast/promise"
 import { llmContract, over } from "../contract/Llm.ts"
 import type { Name } from "../fixtures/endpoint.ts"
-
-const isLlmError = (error: unknown): error is LlmError.LlmError => error instanceof LlmError.LlmError
-
-/** What a promise rejects with is what the effect fails with; anything else is a defect. */
-const failing = (error: unknown): LlmError.LlmError => {
-  if (isLlmError(error)) return error
-  throw error
-}
-
-/** A client as an `Llm`, so that the one suite asks both. */
-const through = (llm: LlmOptions): Layer.Layer<Llm.Llm> =>
-  Layer.effect(
-    Llm.Llm,
-    Effect.map(
-      Effect.acquireRelease(
-        Effect.sync(() => createClient({ llm, retry: { base: 1 } })),
-        (client) => Effect.promise(() => client.close())
-      ),
-      (client) =>
-        Llm.Llm.of({
-          generateText: (request) =>
-            Effect.tryPromise({ try: (signal) => client.generateText(request, { signal }), catch: failing }),
-          streamText: (request) => Stream.suspend(() => Stream.fromAsyncIterable(client.streamText(request), failing))
-        })
-    )
-  )
+import { asLlm } from "./asLlm.ts"
 
 const apiKey = "sk-test"
 const model = "some-model"
@@ -38,11 +11,12 @@ const contract = (
   name: string,
   provider: Name,
   options: (baseUrl: string) => LlmOptions,
-  able: Parameters<typeof llmContract>[2]
+  able: Parameters<typeof llmContract>[2],
+  more?: Pick<ClientOptions, "fetch">
 ) =>
   llmContract(
     `createClient, ${name},`,
-    over(provider, (url) => through(options(url))),
+    over(provider, (url) => asLlm({ llm: options(url), ...more })),
     able
   )
 
@@ -84,3 +58,38 @@ contract("a pool", "openai", (baseUrl) => ({ provider: "pool", members: members(
 contract("a fallback", "openai", (baseUrl) => ({ provider: "fallback", members: members(baseUrl) }), {
   reasoningTools: false
 })
+
+// The same wire, carried by Node's own `fetch`.
+const overFetch = { fetch }
+
+contract(
+  "openai over fetch",
+  "openai",
+  (baseUrl) => ({ provider: "openai", apiKey, baseUrl, model }),
+  { reasoningTools: false },
+  overFetch
+)
+
+contract(
+  "anthropic over fetch",
+  "anthropic",
+  (baseUrl) => ({ provider: "anthropic", apiKey, baseUrl, model }),
+  { busy: "error-529", refusal: "empty" },
+  overFetch
+)
+
+contract(
+  "gemini over fetch",
+  "gemini",
+  (baseUrl) => ({ provider: "gemini", apiKey, baseUrl, model }),
+  { refusal: "empty" },
+  overFetch
+)
+
+contract(
+  "a pool over fetch",
+  "openai",
+  (baseUrl) => ({ provider: "pool", members: members(baseUrl) }),
+  { reasoningTools: false, keys: 2 },
+  overFetch
+)

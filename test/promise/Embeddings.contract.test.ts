@@ -1,7 +1,7 @@
 /** The contract of every Embedder, through the promise client. */
 import { Effect, Layer } from "effect"
 import { Embedder, Spending } from "holdfast/llm"
-import { createClient, EmbedderError, type EmbedderOptions } from "holdfast/promise"
+import { type ClientOptions, createClient, EmbedderError, type EmbedderOptions } from "holdfast/promise"
 import { embedderContract, over } from "../contract/Embedder.ts"
 
 /** What a promise rejects with is what the effect fails with; anything else is a defect. */
@@ -11,12 +11,12 @@ const failing = (error: unknown): EmbedderError => {
 }
 
 /** A client as an `Embedder`, so that the one suite asks both. */
-const through = (embedder: EmbedderOptions): Layer.Layer<Embedder.Embedder> =>
+const through = (embedder: EmbedderOptions, more?: Pick<ClientOptions, "fetch">): Layer.Layer<Embedder.Embedder> =>
   Layer.effect(
     Embedder.Embedder,
     Effect.map(
       Effect.acquireRelease(
-        Effect.sync(() => createClient({ embedder, retry: { base: 1 } })),
+        Effect.sync(() => createClient({ embedder, ...more, retry: { base: 1 } })),
         (client) => Effect.promise(() => client.close())
       ),
       (client) =>
@@ -45,4 +45,9 @@ embedderContract(
   "createClient, gemini,",
   over("gemini", (baseUrl) => through({ provider: "gemini", baseUrl, ...shared })),
   { counts: false }
+)
+
+embedderContract(
+  "createClient, openai over fetch,",
+  over("openai", (baseUrl) => through({ provider: "openai", baseUrl, ...shared }, { fetch }))
 )

@@ -11,6 +11,7 @@ import {
   HttpError,
   type HttpProgress
 } from "holdfast/promise"
+import * as Undici from "undici"
 import { afterAll, beforeAll, describe, expect, it } from "vitest"
 import { contract, Place } from "../contract/HttpClient.ts"
 import { makeCertificate, type Running, serve, serveProxy } from "../http/servers.ts"
@@ -256,22 +257,29 @@ const asEffect = (http: Http): HttpClient.HttpClient =>
     )
   })
 
-const throughClient = Layer.effectContext(
-  Effect.gen(function* () {
-    const site = makeSite({ canCompress: true })
-    const { url } = yield* serve(site, { certificate })
-    const open = Effect.sync(() =>
-      createClient({
-        http: { tls },
-        retry: { retries: 2, base: 1 },
-        timeout: { attempt: 400, idleContent: 400, total: "20 seconds" }
-      })
-    )
-    const client = yield* Effect.acquireRelease(open, (client) => Effect.promise(() => client.close()))
-    return Context.make(Place, { url, otherUrl: url.replace("127.0.0.1", "localhost"), site }).pipe(
-      Context.add(HttpClient.HttpClient, asEffect(client.http))
-    )
-  })
-)
+const throughClient = (options: ClientOptions) =>
+  Layer.effectContext(
+    Effect.gen(function* () {
+      const site = makeSite({ canCompress: true })
+      const { url } = yield* serve(site, { certificate })
+      const open = Effect.sync(() =>
+        createClient({
+          ...options,
+          retry: { retries: 2, base: 1 },
+          timeout: { attempt: 400, idleContent: 400, total: "20 seconds" }
+        })
+      )
+      const client = yield* Effect.acquireRelease(open, (client) => Effect.promise(() => client.close()))
+      return Context.make(Place, { url, otherUrl: url.replace("127.0.0.1", "localhost"), site }).pipe(
+        Context.add(HttpClient.HttpClient, asEffect(client.http))
+      )
+    })
+  )
 
-contract("client.http", throughClient, { hasSockets: true, decodes: true })
+contract("client.http", throughClient({ http: { tls } }), { hasSockets: true, decodes: true })
+
+// Node's own fetch, trusting the server's certificate; its undici speaks to ours by the older of the two interfaces.
+const dispatcher = new Undici.Dispatcher1Wrapper(new Undici.Agent({ connect: tls, allowH2: false }))
+const trusting: typeof fetch = (input, init) => fetch(input, { ...init, dispatcher } as RequestInit)
+
+contract("client.http over fetch", throughClient({ fetch: trusting }), { hasSockets: true, decodes: true })

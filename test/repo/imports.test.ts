@@ -43,7 +43,7 @@ const lateOf = async (name: string): Promise<ReadonlyArray<string>> => {
 
 // A process that strips the types of all of src, beside others.
 describe("an import", { timeout: 30_000 }, () => {
-  for (const name of ["holdfast/policy", "holdfast/promise"]) {
+  for (const name of ["holdfast/policy", "holdfast/promise", "holdfast/openai"]) {
     it(`of ${name} loads nothing that only some programs need`, async () => {
       expect(await lateOf(name)).toEqual([])
     })

@@ -36,7 +36,8 @@ const table: Readonly<Record<string, Room>> = {
   work: { folders: wire, unstable: ["persistence", "sql", "FileSystem", "PlatformError"], packages: ["node:"] },
   cluster: { folders: [...wire, "work"], unstable: ["cluster", "workflow", "sql"], packages: ["node:"] },
   agent: { folders: [...wire, ...rooms], unstable: ["ai"], packages: [] },
-  promise: { folders: hall, unstable: ["http"], packages: [] },
+  // synckit alone carries `holdfast/sync`; `holdfast/promise` does not load it.
+  promise: { folders: hall, unstable: ["http"], packages: ["synckit"] },
   testing: { folders: [...hall, "promise"], unstable: ["http", "ai", "testing", "TestSchema"], packages: ["node:"] },
   cli: {
     folders: [...hall, "testing"],

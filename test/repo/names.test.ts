@@ -69,8 +69,10 @@ describe("names", () => {
   })
 
   it("has no default export in src", () => {
-    const found = sources.filter((path) =>
-      /^export default\b|\bas default\b/m.test(readFileSync(`src/${path}`, "utf8"))
+    const found = sources.filter(
+      (path) =>
+        // Programs import the class of the openai package so, and change that line alone.
+        path !== "promise/OpenAi.ts" && /^export default\b|\bas default\b/m.test(readFileSync(`src/${path}`, "utf8"))
     )
     expect(found).toEqual([])
   })

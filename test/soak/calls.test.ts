@@ -66,6 +66,59 @@ describe("a flood of calls", { timeout: 900_000 }, () => {
     assert.isAtMost(timers(), before.timers)
   })
 
+  it("leaves nothing on the one signal of all calls, and the heap where it was", async () => {
+    const answer = JSON.stringify({ choices: [{ message: { content: "fine" }, finish_reason: "stop" }] })
+    const chunk = JSON.stringify({ choices: [{ delta: { content: "fine" }, finish_reason: "stop" }] })
+    const server = createServer((request, response) => {
+      const isStream = request.headers["x-stream"] === "1"
+      request.resume().once("end", () => {
+        if (!isStream) return response.end(answer)
+        response.setHeader("content-type", "text/event-stream").end(`data: ${chunk}\n\ndata: [DONE]\n\n`)
+      })
+    }).listen(0, "127.0.0.1")
+    await once(server, "listening")
+    const address = server.address()
+    const port = typeof address === "object" && address !== null ? address.port : 0
+    const gc = collector()
+    const before = { sockets: sockets(), timers: timers() }
+    const { signal } = new AbortController()
+    const headers = { "x-stream": "1" }
+    {
+      const baseUrl = `http://127.0.0.1:${port}/v1`
+      await using client = createClient({ llm: { provider: "openai", baseUrl, model: "m", apiKey: "k" } })
+      // A call in four is a stream that is read, one that is left, or a request.
+      const call = async (n: number): Promise<unknown> => {
+        if (n % 4 === 1) return client.streamText("hi", { headers, signal }).text()
+        if (n % 4 === 3) return (await client.http.get(baseUrl, { signal })).text()
+        if (n % 4 === 0) return client.with({ tenant: "a", signal }).generateText("hi")
+        for await (const _ of client.streamText("hi", { headers, signal })) break
+        return n
+      }
+      const flood = async (count: number): Promise<void> => {
+        const all = Array.from({ length: count }, (_, n) => n)
+        const results = await client.map(all, call, { concurrency: 50, signal })
+        assert.deepStrictEqual(
+          results.filter(({ status }) => status === "rejected"),
+          []
+        )
+        assert.strictEqual(getEventListeners(signal, "abort").length, 0)
+      }
+      await flood(atScale(5_000))
+      gc()
+      const heap = process.memoryUsage().heapUsed
+      await flood(atScale(10_000))
+      gc()
+      assert.isBelow(process.memoryUsage().heapUsed - heap, 5 << 20)
+    }
+    server.close()
+    const patience = performance.now() + 5_000
+    while (sockets() > before.sockets && performance.now() < patience) {
+      await new Promise((resolve) => setImmediate(resolve))
+    }
+    assert.strictEqual(sockets(), before.sockets)
+    assert.isAtMost(timers(), before.timers)
+  })
+
   it("keeps the heap where it was", async () => {
     // A server that remembers nothing: the replay server's log of requests is part of this process.
     const answer = JSON.stringify({ choices: [{ message: { content: "fine" }, finish_reason: "stop" }] })

@@ -5,16 +5,20 @@ import {
   closeOnSignals,
   createClient,
   type Derived,
+  type DrainReport,
   type Execution,
-  type LlmError,
+  LlmError,
   type LogFields,
   type ObjectSource,
+  type Reading,
   SandboxError,
   type Settled,
   type Time,
   tool,
   type Tool
 } from "holdfast/promise"
+import { fromLayer } from "holdfast/promise/effect"
+import { TestHttpClient, TestLlm, TestSandbox } from "holdfast/testing"
 import { expectTypeOf } from "vitest"
 
 createClient({})
@@ -229,9 +233,54 @@ expectTypeOf(client).toExtend<AsyncDisposable>()
 expectTypeOf(client.createSession()).resolves.toExtend<AsyncDisposable>()
 expectTypeOf(client.streamText("?")).toExtend<AsyncDisposable & AsyncIterable<{ readonly type: string }>>()
 
+// What a stream comes to is there by promises, too, and it is a web stream.
+const answering = client.streamText("?")
+expectTypeOf(answering.text()).resolves.toEqualTypeOf<string>()
+expectTypeOf(answering.usage).resolves.toHaveProperty("outputTokens").toEqualTypeOf<number>()
+expectTypeOf(answering.result()).resolves.toHaveProperty("finishReason")
+expectTypeOf(answering.toTextStream()).toEqualTypeOf<ReadableStream<string>>()
+expectTypeOf(client.streamTools([], "?").result()).resolves.toHaveProperty("rounds")
+answering.abort()
+// @ts-expect-error nobody has seen it as a whole on the wire
+answering.result().then(({ raw }) => raw)
+client.createSession().then((session) => {
+  expectTypeOf(session.streamCode("1").result()).resolves.toEqualTypeOf<Execution>()
+  expectTypeOf(session.streamCode("1")).toExtend<Reading<{ readonly type: string }, Execution>>()
+  // @ts-expect-error a program is no text
+  session.streamCode("1").text()
+})
+
+// Code is in no line for slots.
+client.executeCode("1", "python", { signal, timeout: "5 seconds", env: { A: "1" } })
+// @ts-expect-error no class
+client.executeCode("1", "python", { priority: "high" })
+// @ts-expect-error no tenant
+client.createSession({ tenant: "acme" })
+client.generateText("?", { idempotencyKey: "k", headers: { "x-a": "1" } })
+client.embed("?", { headers: { "x-a": "1" }, priority: "low" })
+// @ts-expect-error nothing is sent of it
+client.embed("?", { idempotencyKey: "k" })
+
+// `chat` is that of holdfast/openai.
+expectTypeOf(client.chat.completions.create({ model: "m", messages: [] })).resolves.toHaveProperty("choices")
+
+// A client over layers has the same type, and takes a layer that it can ask.
+expectTypeOf(fromLayer(TestLlm.layer("?"))).toEqualTypeOf<Client>()
+fromLayer(TestSandbox.layer("?"), { http: {}, maxConcurrency: 3 })
+// @ts-expect-error no method asks it
+fromLayer(TestHttpClient.layer([]))
+
 // A client with other defaults does all but closing.
 expectTypeOf(client.with({ tenant: "acme", timeout: "1 minute", headers: { "x-team": "a" } })).toEqualTypeOf<Derived>()
 expectTypeOf(client.with({}).with({}).generateText("?")).toEqualTypeOf(client.generateText("?"))
+client
+  .with({ deadline: new Date() })
+  .with({ deadline: "2 minutes" })
+  .with({ deadline: Date.now() + 1000 })
+// @ts-expect-error a time has a unit that exists
+client.with({ deadline: "10 fortnights" })
+expectTypeOf(client.drain({ grace: "5 seconds" })).resolves.toEqualTypeOf<DrainReport>()
+expectTypeOf(client.with({})).not.toHaveProperty("chat")
 // @ts-expect-error closing is left to the client that it came from
 client.with({}).close()
 // @ts-expect-error a default changes what calls ask for, never what they share
@@ -261,7 +310,14 @@ expectTypeOf(client.executeCode("1")).resolves.toEqualTypeOf<Execution>()
 expectTypeOf(client.map(["a"], (item) => item.length)).resolves.toEqualTypeOf<Array<Settled<number>>>()
 expectTypeOf(client.map(new Set([1]), async (item) => String(item))).resolves.toEqualTypeOf<Array<Settled<string>>>()
 
+client.map([1], (item, { index, signal }) => [item, index, signal.aborted], { concurrency: 2, stopOnError: true })
+// @ts-expect-error it is called concurrency
+client.map([1], (item) => item, { limit: 2 })
+
 // Errors are classes with a code from a closed list.
+expectTypeOf(LlmError.isInstance).guards.toEqualTypeOf<LlmError>()
+expectTypeOf<LlmError["retryAfterMs"]>().toEqualTypeOf<number | undefined>()
+expectTypeOf<LlmError["partial"]>().toEqualTypeOf<string | undefined>()
 expectTypeOf<LlmError>().toExtend<Error>()
 export const isBusy = (error: LlmError): boolean => error.code === "RateLimited" || error.code === "Overloaded"
 // @ts-expect-error no such code

@@ -1,19 +1,12 @@
 /** Request bodies as undici takes them. */
 import * as Cause from "effect/Cause"
-import * as Data from "effect/Data"
 import * as Effect from "effect/Effect"
 import type * as HttpBody from "effect/http/HttpBody"
 import * as Stream from "effect/Stream"
 import type { Dispatcher } from "undici"
+import { BodyFailure } from "./bodyFailure.ts"
 
 type Body = NonNullable<Dispatcher.DispatchOptions["body"]>
-
-/** The program's own stream failed while its bytes were being sent. */
-export class BodyFailure extends Data.TaggedError("BodyFailure")<{ readonly cause: unknown }> {
-  override get message(): string {
-    return `the request's body failed: ${this.cause instanceof Error ? this.cause.message : String(this.cause)}`
-  }
-}
 
 export interface Encoded {
   readonly body: Body | null

@@ -55,10 +55,10 @@ export class Calls extends Transport {
     story: Story,
     used?: { readonly usage: Usage.Usage | undefined; readonly cost: number | undefined; readonly delivered?: boolean }
   ): LlmError {
-    const { requestId } = story
+    const { refusalHeaders: headers, requestId } = story
     const { attempts } = story.recorder
     const { provider } = this.protocol
-    return new LlmError({ provider, reason: told(reason, story), attempts, requestId, ...used })
+    return new LlmError({ provider, reason: told(reason, story), attempts, requestId, headers, ...used })
   }
 
   /** What the policy is told of one call. */

@@ -228,6 +228,7 @@ class EmbedCall {
       reason: told(reason, story),
       attempts,
       requestId: story.requestId,
+      headers: story.refusalHeaders,
       inputs: vectors.length,
       finished,
       usage,

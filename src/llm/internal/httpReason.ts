@@ -3,6 +3,7 @@ import type { HttpClientError } from "effect/http/HttpClientError"
 import { BodyTooLarge as BodyOverLimit, ConnectionFailure, connectionFailure } from "../../http/ConnectionFailure.ts"
 import { isPolicyError } from "../../policy/PolicyError.ts"
 import { BodyTooLarge, ConnectionLost, InvalidRequest, InvalidResponse, type Reason, Unreachable } from "../LlmError.ts"
+import { isHidden } from "../../http/internal/hidden.ts"
 import { oneLine } from "./oneLine.ts"
 
 export const reasonOfHttpError = (error: HttpClientError): Reason => {
@@ -12,6 +13,8 @@ export const reasonOfHttpError = (error: HttpClientError): Reason => {
   const description = oneLine(reason.description ?? "")
   if (isPolicyError(cause)) return cause
   if (cause instanceof BodyOverLimit) return new BodyTooLarge({ limitBytes: cause.limitBytes })
+  // Where the status is seen, it is an invalid request too.
+  if (isHidden(error)) return new InvalidRequest({ description })
   switch (reason._tag) {
     case "TransportError":
       return lost(connectionFailure(cause))

@@ -171,6 +171,7 @@ class RawStream {
   private readonly operation: Operation
   private readonly story: Story
   private current: Opened | undefined
+  private lease: Policy.Lease<Opened, Reason> | undefined
 
   constructor(calls: RawCalls, call: Call, operation: Operation) {
     this.calls = calls
@@ -195,7 +196,10 @@ class RawStream {
       const lease = yield* calls.transport.held.lease(calls.policyOf(call, story), (timeout) =>
         Effect.suspend(() => this.attempt(timeout))
       )
+      this.lease = lease
       this.attach(lease)
+      // Runs before the lease's own end, which does not know what was used.
+      yield* Effect.addFinalizer(() => Effect.sync(this.abandon))
       const { head } = lease.value
       return Stream.concat(
         Stream.succeed<Part>({ type: "head", head }),
@@ -206,8 +210,10 @@ class RawStream {
 
   /** The reader left, or the call ended: nothing stays open. */
   private readonly abandon = (): void => {
+    const usage = this.current?.decoder.usage
     this.current?.streaming.close()
-    this.operation.interrupted(this.current?.decoder.usage)
+    this.lease?.end("interrupted", usage)
+    this.operation.interrupted(usage)
   }
 
   private readonly attempt = (timeout: Timeout.Timeout): Effect.Effect<Opened, Reason> =>

@@ -93,8 +93,8 @@ class Told {
     const { attempts } = this
     if (!(error instanceof LlmError)) return new LlmError({ provider: this.settings.key, reason: error, attempts })
     if (attempts.length === error.attempts.length) return error
-    const { cost, provider, reason, requestId, usage } = error
-    return new LlmError({ provider, reason, attempts, requestId, usage, cost })
+    const { cost, headers, provider, reason, requestId, usage } = error
+    return new LlmError({ provider, reason, attempts, requestId, headers, usage, cost })
   }
 }
 

@@ -24,11 +24,12 @@ export class Totals {
   /** The failure of the call after these answers, with what they used. */
   readonly failed = (error: LlmError): LlmError => {
     if (this.answers === 0) return error
-    const { attempts, cost, provider, reason, requestId, usage } = error
+    const { attempts, cost, headers, provider, reason, requestId, usage } = error
     return new LlmError({
       provider,
       reason,
       requestId,
+      headers,
       attempts: [...this.attempts, ...attempts],
       usage: usage === undefined ? this.usage : Usage.add(this.usage, usage),
       cost:

@@ -14,6 +14,7 @@ import * as HttpIncomingMessage from "effect/http/HttpIncomingMessage"
 import type * as Redacted from "effect/Redacted"
 import { headerOf } from "../../http/internal/source.ts"
 import * as RateLimitHeaders from "../../http/RateLimitHeaders.ts"
+import * as SecretHeaders from "../../http/SecretHeaders.ts"
 import { Recorder } from "../../policy/Attempt.ts"
 import type * as Policy from "../../policy/Policy.ts"
 import * as RateLimit from "../../policy/RateLimit.ts"
@@ -51,6 +52,8 @@ export class Story {
   /** The request's own headers, which may have secrets of their own. */
   readonly headers: Headers | undefined
   requestId: string | undefined = undefined
+  /** The headers of the last answer, when it was a refusal, beside those that were sent for it. */
+  refusal: { readonly sent: Headers; readonly answered: Headers } | undefined = undefined
   /** Of the last answer. */
   usage: Usage.Usage | undefined = undefined
   /** Of answers that would not do. */
@@ -58,6 +61,15 @@ export class Story {
 
   constructor(headers?: Headers) {
     this.headers = headers
+  }
+
+  /** The headers of a refusal, without secrets: neither the server's nor those that it was shown. */
+  get refusalHeaders(): Headers | undefined {
+    if (this.refusal === undefined) return undefined
+    const { answered, sent } = this.refusal
+    const redact = Redacting.make({ headers: sent })
+    const safe = Object.entries(answered).filter(([name]) => !SecretHeaders.isSecret(name))
+    return Object.fromEntries(safe.map(([name, value]) => [name, redact(value)]))
   }
 
   /** Counts what a failed send has used, where its provider said so. */
@@ -120,6 +132,7 @@ export class Transport {
   /** Sends once, or twice where a token is not accepted any more; the answer has a status of success. */
   exchange(encode: Encode, story: Story): Effect.Effect<HttpClientResponse, HttpClientError | Reason> {
     story.requestId = undefined
+    story.refusal = undefined
     const { auth } = this.api
     if (auth === undefined) {
       return Effect.flatMap(this.execute(encode(undefined), story), (response) => this.accepted(response, story))
@@ -177,7 +190,9 @@ export class Transport {
 
   private execute(request: HttpClientRequest, story: Story): Effect.Effect<HttpClientResponse, HttpClientError> {
     return Effect.map(unredirected(this.http.execute(request)), (response) => {
+      const { headers, status } = response
       story.requestId = idOf(response)
+      story.refusal = status < 300 ? undefined : { sent: request.headers, answered: headers }
       return response
     })
   }

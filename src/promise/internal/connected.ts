@@ -1,4 +1,4 @@
-/** A provider's layer over connections of its own, with what its options leave to the environment. */
+/** A provider's layer over what carries its requests, with what its options leave to the environment. */
 import type { ConfigError } from "effect/Config"
 import * as Effect from "effect/Effect"
 import type { HttpClient } from "effect/http/HttpClient"
@@ -27,20 +27,30 @@ interface Access {
   readonly baseUrl?: string | undefined
 }
 
+/** The `fetch` of a client. */
+export type Fetch = typeof globalThis.fetch | undefined
+
+/** What all endpoints of a client share. */
+export interface Shared {
+  readonly policy: Policy.Policy
+  /** Default: the client's own connections. */
+  readonly fetch?: Fetch
+}
+
 /** Loads the layer, and builds it with the first call. `onMissing` stands in for it where the environment says too little. */
 export const connected = <A, E>(
   load: () => Promise<Layer.Layer<A, ConfigError, HttpClient>>,
   { apiKey, baseUrl }: Access,
-  policy: Policy.Policy,
+  { fetch, policy }: Shared,
   onMissing: (error: ConfigError) => Layer.Layer<A, E>
 ): Layer.Layer<A, E> =>
   Layer.unwrap(
     Effect.map(
-      Effect.promise(() => Promise.all([load(), import("../../http/UndiciHttpClient.ts")])),
-      ([layer, UndiciHttpClient]) => {
+      Effect.promise(() => Promise.all([load(), import("./transport.ts")])),
+      ([layer, Transport]) => {
         // A call that has its slot has its connection.
         const connections = policy.options.maxConcurrency
-        const http = UndiciHttpClient.layer({ connections, connectTimeout: policy.timeout.connectMillis })
+        const http = Transport.layer(fetch, { connections, connectTimeout: policy.timeout.connectMillis })
         const built = Layer.provide(Layer.catch(layer, onMissing), http)
         return apiKey === undefined || baseUrl === undefined ? Layer.provide(built, environment) : built
       }

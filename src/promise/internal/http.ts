@@ -18,7 +18,7 @@ import { BodyStalled, BodyTooLarge, connectionFailure } from "../../http/Connect
 import * as Redirect from "../../http/Redirect.ts"
 import * as ResilientHttpClient from "../../http/ResilientHttpClient.ts"
 import * as SecretHeaders from "../../http/SecretHeaders.ts"
-import * as UndiciHttpClient from "../../http/UndiciHttpClient.ts"
+import type * as UndiciHttpClient from "../../http/UndiciHttpClient.ts"
 import * as Upload from "../../http/Upload.ts"
 import * as Attempt from "../../policy/Attempt.ts"
 import * as Deadline from "../../policy/Deadline.ts"
@@ -33,7 +33,10 @@ import {
   type HttpOptions,
   Wire
 } from "../Http.ts"
-import { type CallOptions, toSettings } from "../Options.ts"
+import type { CallOptions } from "../Options.ts"
+import { toSettings } from "./callOptions.ts"
+import type { Shared } from "./connected.ts"
+import * as Transport from "./transport.ts"
 
 const secret = (text: string | undefined): Redacted.Redacted<string> | undefined =>
   text === undefined ? undefined : Redacted.make(text)
@@ -241,16 +244,17 @@ const inTime = <A, E>(self: Effect.Effect<A, E>, policy: Policy.Policy, call: Ca
     const own = toSettings(call)
     const timed = own === undefined ? self : Effect.provideService(self, Policy.Override, own)
     const { totalMillis } = own === undefined ? policy.timeout : Policy.merge(policy, own).timeout
-    return Effect.flatMap(Clock.currentTimeMillis, (now) =>
-      Effect.provideService(timed, Deadline.Current, now + totalMillis)
-    )
+    return Effect.withFiber((fiber) => {
+      const now = fiber.getRef(Clock.Clock).currentTimeMillisUnsafe()
+      return Effect.provideService(timed, Deadline.Current, Math.min(fiber.getRef(Deadline.Current), now + totalMillis))
+    })
   })
 
-/** The wire of these options, over connections of its own. */
-export const layer = (options: HttpOptions, policy: Policy.Policy): Layer.Layer<Wire> => {
+/** The wire of these options. */
+export const layer = (options: HttpOptions, { fetch, policy }: Shared): Layer.Layer<Wire> => {
   const { cookies = false, maxBodyBytes, redirects } = options
   const wire = Effect.gen(function* () {
-    const below = yield* UndiciHttpClient.make(transportOf(options, policy))
+    const below = yield* Transport.make(fetch, transportOf(options, policy))
     const resilient = ResilientHttpClient.wrap(below, yield* Policy.open(policy))
     const jar = cookies ? yield* Ref.make<ReadonlyArray<Cookies.Cookie>>([]) : undefined
     const stay =

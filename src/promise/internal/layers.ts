@@ -3,11 +3,12 @@ import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import { Llm } from "../../llm/Llm.ts"
 import * as Price from "../../llm/Price.ts"
-import type * as Policy from "../../policy/Policy.ts"
 import type { Sandbox } from "../../sandbox/Sandbox.ts"
 import type { HttpOptions, Wire } from "../Http.ts"
 import { type Logger, toLayer } from "../Logger.ts"
 import type { SandboxOptions } from "../Options.ts"
+import type { Fetch, Shared } from "./connected.ts"
+import { hasConnections, localSandbox } from "./node.ts"
 
 /** In the place of a model that was not named. */
 export const noLlm: Layer.Layer<Llm, TypeError> = Layer.effect(
@@ -23,21 +24,30 @@ export const noLlm: Layer.Layer<Llm, TypeError> = Layer.effect(
 
 /** The sandbox of these options. */
 export const sandboxLayer = (options: SandboxOptions): Layer.Layer<Sandbox> =>
-  Layer.unwrap(
-    Effect.map(
-      Effect.promise(() => import("../../sandbox/LocalSandbox.ts")),
-      (local) => local.layer(options.maxSessions === undefined ? {} : { maxSessions: options.maxSessions })
-    )
-  )
+  localSandbox(options.maxSessions === undefined ? {} : { maxSessions: options.maxSessions })
 
-/** HTTP of these options, over connections of its own. */
-export const httpLayer = (options: HttpOptions, policy: Policy.Policy): Layer.Layer<Wire> =>
-  Layer.unwrap(
+const ofConnections = ["connections", "keepAliveConnections", "http2", "proxy", "tls"] as const
+
+/** What is set about connections that the client does not make would be left out in silence. Throws a `TypeError`. */
+const checkTransport = (fetch: Fetch, http: HttpOptions): void => {
+  if (fetch !== undefined && typeof fetch !== "function")
+    throw new TypeError("fetch: give a function like the global one")
+  if (fetch === undefined && hasConnections) return
+  const given = ofConnections.find((name) => http[name] !== undefined) ?? (http.compression === false && "compression")
+  if (typeof given !== "string") return
+  throw new TypeError(`http.${given}: \`fetch\` makes the connections, and this is its own business; leave it out`)
+}
+
+/** HTTP of these options. Throws a `TypeError` that names one that `fetch` has no use for. */
+export const httpLayer = (options: HttpOptions, shared: Shared): Layer.Layer<Wire> => {
+  checkTransport(shared.fetch, options)
+  return Layer.unwrap(
     Effect.map(
       Effect.promise(() => import("./http.ts")),
-      (http) => http.layer(options, policy)
+      (http) => http.layer(options, shared)
     )
   )
+}
 
 /** The same layer, whose calls write into the logger, with whatever else is logged below them. */
 export const logged = <A, E>(

@@ -10,12 +10,11 @@ import type * as Policy from "../../policy/Policy.ts"
 import { moving } from "../Logger.ts"
 import type { FallbackOptions, LlmOptions, PoolOptions, SingleOptions } from "../Model.ts"
 import { durations } from "../Time.ts"
-import { connected, missing, secret } from "./connected.ts"
+import { connected, missing, secret, type Shared as Connected } from "./connected.ts"
 import { ofSeveral } from "./whole.ts"
 
 /** What all models of a client share. */
-export interface Shared {
-  readonly policy: Policy.Policy
+export interface Shared extends Connected {
   readonly isLogged: boolean
 }
 
@@ -53,12 +52,12 @@ const load = async (
   }
 }
 
-/** One endpoint, over connections of its own. */
-const single = (options: SingleOptions, policy: Policy.Policy, where: string): Layer.Layer<Llm, LlmError> =>
+/** One endpoint. */
+const single = (options: SingleOptions, shared: Connected, where: string): Layer.Layer<Llm, LlmError> =>
   connected(
-    () => load(options, policy),
+    () => load(options, shared.policy),
     options,
-    policy,
+    shared,
     (error) => Layer.effect(Llm, Effect.fail(notConfigured(error, options.provider, where)))
   )
 
@@ -78,7 +77,7 @@ const toHook =
     return Effect.andThen(logged, Effect.ignore(Effect.tryPromise(async () => onMove(event))))
   }
 
-const pool = (options: PoolOptions, { isLogged, policy }: Shared) =>
+const pool = (options: PoolOptions, shared: Shared) =>
   Layer.unwrap(
     Effect.map(
       Effect.promise(() => import("../../llm/LlmPool.ts")),
@@ -86,21 +85,21 @@ const pool = (options: PoolOptions, { isLogged, policy }: Shared) =>
         const { coolDown, keyCoolDown, maxCoolDown, members, onMove, strategy } = options
         return LlmPool.layer(
           members.map(({ name, weight, ...options }, index) => ({
-            llm: single(options, policy, `llm.members[${index}]`),
+            llm: single(options, shared, `llm.members[${index}]`),
             name,
             weight
           })),
           {
             ...durations({ coolDown, keyCoolDown, maxCoolDown }, ["coolDown", "keyCoolDown", "maxCoolDown"], "llm"),
             strategy,
-            onMove: toHook(onMove, isLogged)
+            onMove: toHook(onMove, shared.isLogged)
           }
         )
       }
     )
   )
 
-const fallback = (options: FallbackOptions, { isLogged, policy }: Shared) =>
+const fallback = (options: FallbackOptions, shared: Shared) =>
   Layer.unwrap(
     Effect.map(
       Effect.promise(() => import("../../llm/FallbackLlm.ts")),
@@ -108,7 +107,7 @@ const fallback = (options: FallbackOptions, { isLogged, policy }: Shared) =>
         const { coolDown, maxCoolDown, onFallback } = options
         const [first, ...others] = options.members
         const toAlternative = ({ longerContext, name, ...options }: typeof first, index: number) => ({
-          llm: single(options, policy, `llm.members[${index}]`),
+          llm: single(options, shared, `llm.members[${index}]`),
           name,
           longerContext
         })
@@ -116,7 +115,7 @@ const fallback = (options: FallbackOptions, { isLogged, policy }: Shared) =>
           [toAlternative(first, 0), ...others.map((other, index) => toAlternative(other, index + 1))],
           {
             ...durations({ coolDown, maxCoolDown }, ["coolDown", "maxCoolDown"], "llm"),
-            onFallback: toHook(onFallback, isLogged)
+            onFallback: toHook(onFallback, shared.isLogged)
           }
         )
       }
@@ -128,5 +127,5 @@ export const llmLayer = (options: LlmOptions, shared: Shared): Layer.Layer<Llm, 
   const { policy } = shared
   if (options.provider === "pool") return ofSeveral(pool(options, shared), policy)
   if (options.provider === "fallback") return ofSeveral(fallback(options, shared), policy)
-  return single(options, policy, "llm")
+  return single(options, shared, "llm")
 }

@@ -13,7 +13,8 @@ import * as Deadline from "../../policy/Deadline.ts"
 import * as Policy from "../../policy/Policy.ts"
 import { DeadlineExceeded } from "../../policy/PolicyError.ts"
 import * as Timer from "../../policy/Timer.ts"
-import { type CallOptions, toSettings } from "../Options.ts"
+import type { CallOptions } from "../Options.ts"
+import { toSettings } from "./callOptions.ts"
 
 /** An effect under what its call sets for itself. Throws a `TypeError` that names the option that is wrong. */
 export const under = <A, E, R>(
@@ -41,6 +42,10 @@ const totalOf = (fiber: AnyFiber): number =>
   Duration.toMillis(fiber.getRef(Policy.Override)?.timeout?.total ?? Duration.infinity)
 
 const nowOf = (fiber: AnyFiber): number => fiber.getRef(Clock.Clock).currentTimeMillisUnsafe()
+
+/** The same, or what is left of the deadline around. */
+const leftOf = (fiber: AnyFiber): number =>
+  Math.min(totalOf(fiber), Math.max(0, fiber.getRef(Deadline.Current) - nowOf(fiber)))
 
 /** The end of so much time, or of what there is around. */
 const deadlineOf = (fiber: AnyFiber, totalMillis: number): number =>
@@ -107,12 +112,12 @@ class Whole {
 }
 
 /**
- * Gives a call of several answers, and of the tools between them, the time that it sets for itself, and interrupts what
- * runs at its end. The error has the usage, cost and attempts of the answers until then.
+ * Gives a call of several answers, and of the tools between them, the time that it sets for itself, or that is left of
+ * the deadline around, and interrupts what runs at its end. The error has the usage, cost and attempts of the answers until then.
  */
 export const inTime = <A, E, R>(self: Effect.Effect<A, E, R>, name: string): Effect.Effect<A, E | LlmError, R | Llm> =>
   Effect.withFiber((fiber) => {
-    const totalMillis = totalOf(fiber)
+    const totalMillis = leftOf(fiber)
     if (totalMillis === Infinity) return self
     const whole = new Whole(fiber, name, totalMillis)
     const counted = Effect.updateService(self, Llm, whole.counting)
@@ -130,7 +135,7 @@ export const streamInTime = <A, E, R>(
 ): Stream.Stream<A, E | LlmError, R | Llm> =>
   Stream.unwrap(
     Effect.withFiber((fiber) => {
-      const totalMillis = totalOf(fiber)
+      const totalMillis = leftOf(fiber)
       if (totalMillis === Infinity) return Effect.succeed(self)
       const whole = new Whole(fiber, name, totalMillis)
       const counted = Stream.updateService(self, Llm, whole.counting)
@@ -143,3 +148,12 @@ export const streamInTime = <A, E, R>(
       )
     })
   )
+
+/** The same model, which need not know of times itself: a call that takes longer than it may is interrupted. */
+export const timed = ({ generateText, streamText }: Llm["Service"]): Llm["Service"] => {
+  const llm: Llm["Service"] = {
+    generateText: (request) => Effect.provideService(inTime(generateText(request), "generateText"), Llm, llm),
+    streamText: (request) => Stream.provideService(streamInTime(streamText(request), "streamText"), Llm, llm)
+  }
+  return llm
+}
