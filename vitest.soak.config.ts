@@ -6,5 +6,6 @@ const config = mergeConfig(tests, {
   test: { env: { SOAK_SCALE: "1" }, testTimeout: 900_000, fileParallelism: false }
 })
 config.test.include = ["test/soak/**/*.test.ts"]
+config.test.exclude = []
 
 export default config

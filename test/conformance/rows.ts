@@ -23,7 +23,12 @@ export interface Stats {
 
 /** Options that both doors understand. */
 export interface Options {
-  readonly retry?: { readonly retries?: number; readonly base?: Time; readonly maxRetryAfter?: Time }
+  readonly retry?: {
+    readonly retries?: number
+    readonly base?: Time
+    readonly minDelay?: Time
+    readonly maxRetryAfter?: Time
+  }
   readonly timeout?: NonNullable<ClientOptions["timeout"]>
   readonly maxConcurrency?: number
   /** What each request of the call says besides its message. */
@@ -178,7 +183,12 @@ const duration = (time: Time | undefined): Duration.Duration | undefined =>
 export const policyOf = ({ maxConcurrency, retry, timeout }: Options = {}): Policy.Policy =>
   Policy.make({
     maxConcurrency,
-    retry: { retries: retry?.retries, base: duration(retry?.base) ?? 1, maxRetryAfter: duration(retry?.maxRetryAfter) },
+    retry: {
+      retries: retry?.retries,
+      base: duration(retry?.base) ?? 1,
+      minDelay: duration(retry?.minDelay),
+      maxRetryAfter: duration(retry?.maxRetryAfter)
+    },
     timeout: {
       attempt: duration(timeout?.attempt),
       firstContent: duration(timeout?.firstContent),

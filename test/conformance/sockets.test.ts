@@ -199,7 +199,7 @@ describe("abort-waiting", () => {
 
   const ask = Effect.asVoid(Llm.generateText("hi"))
   const readAll = Stream.runDrain(Llm.streamText("hi"))
-  const slow: Options = { retry: { base: "1 hour" }, timeout: { total: "3 hours" } }
+  const slow: Options = { retry: { minDelay: "1 hour" }, timeout: { total: "3 hours" } }
   interface Place {
     readonly place: string
     readonly id: string

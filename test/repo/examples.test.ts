@@ -23,7 +23,8 @@ interface Result {
 /** Without keys in the environment: an example works offline. */
 const run = (file: string): Promise<Result> =>
   new Promise((resolve) => {
-    const env = { PATH: process.env.PATH, HOME: process.env.HOME, TMPDIR: tmpdir(), NO_COLOR: "1" }
+    const { HOME, NODE_COMPILE_CACHE, PATH } = process.env
+    const env = { PATH, HOME, NODE_COMPILE_CACHE, TMPDIR: tmpdir(), NO_COLOR: "1" }
     const options = { env, timeout: 60_000 }
     const child = execFile(process.execPath, ["--conditions=holdfast-source", file], options, (error, stdout, stderr) =>
       resolve({ code: error === null ? 0 : (error.code ?? "killed"), stdout, stderr })
