@@ -7,6 +7,13 @@ import { fences } from "./test/repo/fences.ts"
 // Tests import holdfast by its public names; this condition points the names at `src`.
 const conditions = ["holdfast-source", "node", "import", "module", "default"]
 
+/** Whole processes with sandboxes in them, and a suite that LocalSandbox has run already: only the soak has time for them. */
+export const onlyInSoak = [
+  "test/soak/contract.test.ts",
+  "test/promise/Sync.processes.test.ts",
+  "test/sandbox/LocalSandbox.processes.test.ts"
+]
+
 // The official clients, against our fakes and beside ours, are installed by who wants them: a newcomer's install stays small.
 const hasPeers = existsSync("test/bench/node_modules/openai")
 if (!hasPeers)
@@ -18,12 +25,7 @@ export default defineConfig({
   ssr: { resolve: { conditions } },
   test: {
     include: ["test/**/*.test.ts"],
-    exclude: [
-      "test/bench/node_modules/**",
-      ...(hasPeers ? [] : ["test/bench/peers/**"]),
-      // The same suite of programs as LocalSandbox's own, once more; only the soak has time for it.
-      "test/soak/contract.test.ts"
-    ],
+    exclude: ["test/bench/node_modules/**", ...(hasPeers ? [] : ["test/bench/peers/**"]), ...onlyInSoak],
     env: {
       // Soaks run at a tenth here, and whole by `npm run soak`.
       SOAK_SCALE: "0.1",
