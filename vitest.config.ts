@@ -7,12 +7,8 @@ import { fences } from "./test/repo/fences.ts"
 // Tests import holdfast by its public names; this condition points the names at `src`.
 const conditions = ["holdfast-source", "node", "import", "module", "default"]
 
-/** Whole processes with sandboxes in them, and a suite that LocalSandbox has run already: only the soak has time for them. */
-export const onlyInSoak = [
-  "test/soak/contract.test.ts",
-  "test/promise/Sync.processes.test.ts",
-  "test/sandbox/LocalSandbox.processes.test.ts"
-]
+/** Scripts that start and are ended by signals, and a suite that LocalSandbox has run already: only the soak has time for them. */
+export const onlyInSoak = ["test/soak/contract.test.ts", "test/promise/Sync.processes.test.ts"]
 
 // The official clients, against our fakes and beside ours, are installed by who wants them: a newcomer's install stays small.
 const hasPeers = existsSync("test/bench/node_modules/openai")
