@@ -6,7 +6,7 @@
 import * as Effect from "effect/Effect"
 import { parsed } from "./internal/json.ts"
 import { checkName, type Shape, shapeOf, type Source } from "./internal/objectSchema.ts"
-import { oneLine } from "./internal/oneLine.ts"
+import { oneLine } from "../http/internal/oneLine.ts"
 import { numbered, Totals } from "./internal/totals.ts"
 import { type Answer, type Input, Llm, type Request, toRequest } from "./Llm.ts"
 import { ContentFiltered, type LlmError, ObjectMismatch } from "./LlmError.ts"

@@ -201,7 +201,7 @@ export abstract class PushedResponse extends Pipeable.Class implements HttpClien
 type Chunks = readonly [Uint8Array, ...Array<Uint8Array>]
 
 /** Chunks between a data handler and a pulling consumer, bounded by pausing the socket. */
-class ChunkReader implements ByteSink {
+export class ChunkReader implements ByteSink {
   readonly source: ByteSource
   private chunks: Array<Uint8Array> = []
   private bytes = 0

@@ -6,7 +6,7 @@ import * as Result from "effect/Result"
 import type { Answer, Finish, FinishReason, StreamEvent } from "../Llm.ts"
 import type { Native, ToolCall } from "../Message.ts"
 import type { Usage } from "../Usage.ts"
-import { oneLine } from "./oneLine.ts"
+import { oneLine } from "../../http/internal/oneLine.ts"
 import { key, markOf, toJsonObject, type Turn } from "./languageModelMark.ts"
 
 type Asked = Pick<LanguageModel.ProviderOptions, "responseFormat" | "tools" | "toolCallValidation">

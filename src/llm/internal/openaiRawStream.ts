@@ -17,7 +17,7 @@ import * as Timer from "../../policy/Timer.ts"
 import type { StreamEvent } from "../Llm.ts"
 import { FirstContentTimeout, InvalidResponse, type Reason } from "../LlmError.ts"
 import * as Usage from "../Usage.ts"
-import { reasonOfHttpError } from "./httpReason.ts"
+import { reasonOfHttpError } from "../../http/internal/serviceReason.ts"
 import { count, isRecord, type Json, parsed, record, records, text } from "./json.ts"
 import {
   type Call,

@@ -20,7 +20,7 @@ import {
   StreamTruncated
 } from "../LlmError.ts"
 import type * as Usage from "../Usage.ts"
-import { reasonOfHttpError } from "./httpReason.ts"
+import { reasonOfHttpError } from "../../http/internal/serviceReason.ts"
 
 /** What a provider's decoder of events knows. */
 export interface Decoder {
