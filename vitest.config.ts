@@ -7,13 +7,22 @@ import { fences } from "./test/repo/fences.ts"
 // Tests import holdfast by its public names; this condition points the names at `src`.
 const conditions = ["holdfast-source", "node", "import", "module", "default"]
 
-/** Scripts that start and are ended by signals, and a suite that LocalSandbox has run already: only the soak has time for them. */
-export const onlyInSoak = ["test/soak/contract.test.ts", "test/promise/Sync.processes.test.ts"]
-
 // The official clients, against our fakes and beside ours, are installed by who wants them: a newcomer's install stays small.
 const hasPeers = existsSync("test/bench/node_modules/openai")
 if (!hasPeers)
   process.stderr.write("SKIPPED: test/bench/peers, the official clients; `npm ci` in test/bench brings them\n")
+
+/** Servers that are slow to start. */
+const slowPeers = ["vectorChroma", "vectorPostgres", "workQueuePostgres"].map(
+  (name) => `test/bench/peers/${name}.test.ts`
+)
+
+/** Scripts that start and are ended by signals, a suite that LocalSandbox has run already: only the soak has time for them. */
+export const onlyInSoak = [
+  "test/soak/contract.test.ts",
+  "test/promise/Sync.processes.test.ts",
+  ...(hasPeers ? slowPeers : [])
+]
 
 export default defineConfig({
   plugins: [fences()],

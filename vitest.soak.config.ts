@@ -5,7 +5,13 @@ import tests, { onlyInSoak } from "./vitest.config.ts"
 const config = mergeConfig(tests, {
   test: { env: { SOAK_SCALE: "1" }, testTimeout: 900_000, fileParallelism: false }
 })
-config.test.include = ["test/soak/**/*.test.ts", ...onlyInSoak]
+// What `npm test` runs a part of, outside of test/soak.
+const parts = [
+  "test/repo/examples.test.ts",
+  "test/sandbox/ProcessSandbox.test.ts",
+  "test/sandbox/ProcessSandbox.hostile.test.ts"
+]
+config.test.include = ["test/soak/**/*.test.ts", ...parts, ...onlyInSoak]
 config.test.exclude = []
 
 export default config

@@ -18,7 +18,8 @@ export const names: ReadonlyArray<string> = [
   "api-key", // Azure OpenAI, Qdrant
   "x-goog-api-key", // Gemini
   "x-chroma-token",
-  "x-access-token",
+  "x-access-token", // E2B
+  "e2b-traffic-access-token",
   "x-auth-token",
   "x-amz-security-token",
   "x-csrf-token",

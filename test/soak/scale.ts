@@ -1,6 +1,9 @@
 /** How much of a soak is run: all of it by `npm run soak`, a tenth by `npm test`. */
 const scale = Number(process.env.SOAK_SCALE ?? "1")
 
+/** Whether this is the soak. */
+export const isWhole = scale >= 1
+
 export const atScale = (whole: number): number => Math.ceil(whole * scale)
 
 /** Every tenth of a list at a tenth of the scale, the first one always. */

@@ -1,4 +1,5 @@
 /** What a service over HTTP is asked, and the request that is sent for it. */
+import * as Context from "effect/Context"
 import * as Headers from "effect/http/Headers"
 import * as HttpBody from "effect/http/HttpBody"
 import * as HttpClientRequest from "effect/http/HttpClientRequest"
@@ -6,6 +7,7 @@ import * as UrlParams from "effect/http/UrlParams"
 import * as Option from "effect/Option"
 import * as Redacted from "effect/Redacted"
 import type { Safety } from "../../policy/Retry.ts"
+import type { Retryable } from "../../policy/Retryable.ts"
 import type * as Timeout from "../../policy/Timeout.ts"
 import * as SecretHeaders from "../SecretHeaders.ts"
 
@@ -32,12 +34,18 @@ export interface Ask {
    * an `idempotency-key`, else `"unsafe"`.
    */
   readonly safety?: Safety | undefined
+  /** Sent once and no more, whatever the policy: a body that may not give again what it has given. Default: `false`. */
+  readonly once?: boolean | undefined
   /** Statuses beside 2xx that are answers, such as the 404 of a DELETE. Default: none. */
   readonly accept?: ReadonlyArray<number> | undefined
   /** Times of this call over those of the policy; the deadline around holds all the same. */
   readonly timeout?: Timeout.Options | undefined
   /** The largest body that is read whole, in bytes. Default: the service's. */
   readonly limitBytes?: number | undefined
+  /** Told of each send when it begins: the call has its slot from then on. */
+  readonly onSend?: (() => void) | undefined
+  /** Told of each send that failed: what follows is a wait for the next one, or the call's end. */
+  readonly onFail?: ((reason: Retryable) => void) | undefined
 }
 
 /** Where a service is and what it is shown. */
@@ -72,7 +80,7 @@ export const requestOf = ({ baseUrl, headers }: Address, ask: Ask): HttpClientRe
     ask.json === undefined
       ? (ask.body ?? HttpBody.empty)
       : HttpBody.raw(JSON.stringify(ask.json), { contentType: "application/json" })
-  const type = body.contentType
+  const type = body._tag === "Empty" ? undefined : body.contentType
   const all = {
     accept: "application/json",
     ...(type === undefined ? undefined : { "content-type": type }),
@@ -91,13 +99,27 @@ export const requestOf = ({ baseUrl, headers }: Address, ask: Ask): HttpClientRe
 
 const idempotent = new Set<Ask["method"]>(["GET", "HEAD", "PUT", "DELETE"])
 
-export const safetyOf = ({ headers, method, safety }: Ask): Safety => {
+export const safetyOf = ({ headers, method, once, safety }: Ask): Safety => {
+  // A hedge is a second send too.
+  if (once === true) return "unsafe"
   if (safety !== undefined) return safety
   const isKeyed = Object.entries(headers ?? {}).some(
     ([name, value]) => value !== undefined && name.toLowerCase() === "idempotency-key"
   )
   return isKeyed || idempotent.has(method) ? "idempotent" : "unsafe"
 }
+
+/** Hides headers that are secrets by their values alone: in spans, and from other origins where a client goes there. */
+export const hidden =
+  ({ headers }: Address, ask: Ask) =>
+  (context: Context.Context<never>): Context.Context<never> => {
+    const own = Object.entries({ ...headers, ...ask.headers })
+      .filter(([name, value]) => Redacted.isRedacted(value) && !SecretHeaders.isSecret(name))
+      .map(([name]) => name.toLowerCase())
+    if (own.length === 0) return context
+    const around = Context.get(context, Headers.CurrentRedactedNames)
+    return Context.add(context, Headers.CurrentRedactedNames, [...around, ...own])
+  }
 
 /** Credentials without the word before them. */
 const secretOf = (name: string, value: HeaderValues[string]): string =>

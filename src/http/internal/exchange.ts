@@ -21,7 +21,7 @@ import type * as Timeout from "../../policy/Timeout.ts"
 import * as EventStream from "../EventStream.ts"
 import * as RateLimitHeaders from "../RateLimitHeaders.ts"
 import { InvalidResponse, RateLimited, type Reason } from "../ServiceReason.ts"
-import { type Address, type Ask, requestOf, safetyOf, withoutSecrets } from "./ask.ts"
+import { type Address, type Ask, hidden, requestOf, safetyOf, withoutSecrets } from "./ask.ts"
 import { BoundedResponse } from "./bounded.ts"
 import { type Body, streamed } from "./exchangeStream.ts"
 import { errorBody, type OwnReason, parsed, type ReasonOf, reasonOfRefusal, refusalOf } from "./refusal.ts"
@@ -125,7 +125,10 @@ export class Exchange<R extends OwnReason = never> {
 
   /** The bytes of the body as they come, likewise. */
   pieces(ask: Ask): Stream.Stream<Uint8Array, Failed<R>> {
-    return this.stream(ask, (response) => new ChunkReader((sink) => subscribe(response, sink)))
+    return this.stream(ask, (response) => {
+      const { pull, source } = new ChunkReader((sink) => subscribe(response, sink))
+      return { pull, abort: () => source.abort() }
+    })
   }
 
   /**
@@ -139,7 +142,8 @@ export class Exchange<R extends OwnReason = never> {
       const opening = (timeout: Timeout.Timeout): Effect.Effect<Body<A>, Reason | PolicyError | R> =>
         Effect.map(this.send(ask, told, timeout), read)
       const stream = streamed(held, this.callOf(ask, told), key, opening)
-      return Stream.mapError(this.timed(ask, stream), (reason) => this.failed(reason, told))
+      const set = isPlain(ask) ? stream : Stream.updateContext(stream, over(ask))
+      return Stream.mapError(set, (reason) => this.failed(reason, told))
     })
   }
 
@@ -149,7 +153,7 @@ export class Exchange<R extends OwnReason = never> {
   ): Effect.Effect<Answer<A>, Failed<R>> {
     return Effect.suspend(() => {
       const told = new Told()
-      const { limitBytes = this.settings.limitBytes, timeout } = ask
+      const { limitBytes = this.settings.limitBytes } = ask
       const { held } = this.settings
       const answered = Effect.flatMap(this.send(ask, told, undefined), (response) => {
         const value = Effect.mapError(read(response), toReason)
@@ -168,13 +172,14 @@ export class Exchange<R extends OwnReason = never> {
           ? answered
           : Effect.provideService(answered, HttpIncomingMessage.MaxBodySize, ByteSize.bytes(limitBytes))
       const call = held.apply(this.callOf(ask, told))(limited)
-      const timed = timeout === undefined ? call : Effect.updateContext(call, over(timeout))
-      return Effect.mapError(timed, (reason) => this.failed(reason, told))
+      const set = isPlain(ask) ? call : Effect.updateContext(call, over(ask))
+      return Effect.mapError(set, (reason) => this.failed(reason, told))
     })
   }
 
-  private timed<A, E>({ timeout }: Ask, self: Stream.Stream<A, E>): Stream.Stream<A, E> {
-    return timeout === undefined ? self : Stream.updateContext(self, over(timeout))
+  /** What the service said, without the secrets that it was shown; for what it says under a status of success. */
+  safe(text: string, ask: Ask): string {
+    return withoutSecrets(text, this.settings, ask)
   }
 
   private callOf(ask: Ask, { recorder }: Told): Policy.Call {
@@ -189,6 +194,7 @@ export class Exchange<R extends OwnReason = never> {
   ): Effect.Effect<HttpClientResponse, Reason | PolicyError | R> {
     return Effect.contextWith((context: Context.Context<never>) => {
       const { held, http, key } = this.settings
+      ask.onSend?.()
       const clock = Context.get(context, Clock.Clock)
       const bounds = {
         clock,
@@ -197,8 +203,9 @@ export class Exchange<R extends OwnReason = never> {
         startedAt: clock.currentTimeMillisUnsafe(),
         deadlineAt: Context.get(context, Deadline.Current)
       }
-      const sent = Effect.mapError(unredirected(http.execute(requestOf(this.settings, ask))), reasonOfHttpError)
-      return Effect.flatMap(sent, (original) => {
+      const executed = Effect.updateContext(http.execute(requestOf(this.settings, ask)), hidden(this.settings, ask))
+      const sent = Effect.mapError(unredirected(executed), reasonOfHttpError)
+      const accepted = Effect.flatMap(sent, (original) => {
         const response = new BoundedResponse(original, bounds)
         told.requestId = idOf(response)
         const answered = isAccepted(ask, response.status)
@@ -207,6 +214,8 @@ export class Exchange<R extends OwnReason = never> {
         const { rateLimit } = held
         return rateLimit === undefined ? answered : Effect.andThen(learn(rateLimit, key, response, clock), answered)
       })
+      const { onFail } = ask
+      return onFail === undefined ? accepted : Effect.tapError(accepted, (reason) => Effect.sync(() => onFail(reason)))
     })
   }
 
@@ -248,12 +257,15 @@ const timesIn = (context: Context.Context<never>, { policy }: Policy.Held): Time
   return override === undefined ? policy.timeout : Policy.merge(policy, override).timeout
 }
 
-/** Sets times of one call over what is set around. */
+const isPlain = ({ once, timeout }: Ask): boolean => timeout === undefined && once !== true
+
+/** Sets what a call says of itself over what is set around. */
 const over =
-  (timeout: Timeout.Options) =>
+  ({ once, timeout }: Ask) =>
   (context: Context.Context<never>): Context.Context<never> => {
     const around = Context.get(context, Policy.Override)
-    return Context.add(context, Policy.Override, { ...around, timeout: { ...around?.timeout, ...timeout } })
+    const retry = once === true ? { ...around?.retry, retries: 0 } : around?.retry
+    return Context.add(context, Policy.Override, { ...around, retry, timeout: { ...around?.timeout, ...timeout } })
   }
 
 /** Takes what an answer says of the service's limits. */

@@ -33,7 +33,11 @@ export const streamed = <A, R extends OwnReason>(
     yield* Effect.addFinalizer(() => Effect.sync(() => current?.abort()))
     const lease = yield* held.lease(call, (timeout) => {
       const { attemptMillis } = timeout
-      const body = Effect.map(open(timeout), (body) => (current = body))
+      const body = Effect.map(open(timeout), (body) => {
+        current?.abort()
+        current = body
+        return body
+      })
       return Timer.within(body, attemptMillis, () => new AttemptTimeout({ key, timeoutMillis: attemptMillis }))
     })
     const stopped = Deferred.makeUnsafe<never, Draining>()

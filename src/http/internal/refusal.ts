@@ -6,7 +6,7 @@ import * as HttpIncomingMessage from "effect/http/HttpIncomingMessage"
 import type { Retryable } from "../../policy/Retryable.ts"
 import * as Timer from "../../policy/Timer.ts"
 import * as RetryAfter from "../RetryAfter.ts"
-import type { Reason } from "../ServiceReason.ts"
+import { type Reason, ServerError } from "../ServiceReason.ts"
 import type { Ask } from "./ask.ts"
 import { oneLine } from "./oneLine.ts"
 import { reasonOfStatus } from "./serviceReason.ts"
@@ -74,10 +74,18 @@ export const refusalOf = (
   return { ask, status, headers, text, json, description, hint }
 }
 
-export const reasonOfRefusal = ({ description, hint, status }: Refusal): Reason =>
-  reasonOfStatus(status, description, hint, {
+/** What a proxy says of a server that took the request and gave no answer: it may be at work still (Cloudflare's own). */
+const isUnanswered = (status: number): boolean => status === 520 || status === 524
+
+export const reasonOfRefusal = ({ description, hint, status }: Refusal): Reason => {
+  if (isUnanswered(status)) {
+    const { retryAfter, shouldRetry } = hint
+    return new ServerError({ description, status, retryAfter, retryable: shouldRetry !== false })
+  }
+  return reasonOfStatus(status, description, hint, {
     isOverloaded: status === 503 && /overloaded|too busy|no capacity/i.test(description)
   })
+}
 
 /** An error's words are worth a second and 64 kB; its status and headers are enough without them. */
 const maxErrorMillis = 1_000

@@ -22,7 +22,7 @@ import { reasonOfHttpError } from "../../http/internal/serviceReason.ts"
 import { parsed, record, text } from "./json.ts"
 import { oneLine } from "../../http/internal/oneLine.ts"
 import { reasonOfStatus } from "./statusReason.ts"
-import { unredirected } from "./unredirected.ts"
+import { unredirected } from "../../http/internal/unredirected.ts"
 
 export interface Endpoint {
   readonly url: string

@@ -27,7 +27,7 @@ import * as Usage from "../Usage.ts"
 import { reasonOfHttpError } from "../../http/internal/serviceReason.ts"
 import * as Redacting from "./redacting.ts"
 import { Meter } from "./telemetry.ts"
-import { unredirected } from "./unredirected.ts"
+import { unredirected } from "../../http/internal/unredirected.ts"
 
 /** What all calls to one API have in common, whatever they ask for. */
 export interface Api {
