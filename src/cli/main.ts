@@ -23,19 +23,37 @@ import * as Policy from "../policy/Policy.ts"
 import { processHost } from "../policy/internal/signals.ts"
 import * as Shutdown from "../policy/Shutdown.ts"
 import * as LocalSandbox from "../sandbox/LocalSandbox.ts"
+import * as ProcessSandbox from "../sandbox/ProcessSandbox.ts"
 import { ask } from "./ask.ts"
 import { doctor } from "./doctor.ts"
 import { Ended } from "./internal/ending.ts"
 import type { Floors } from "./internal/floors.ts"
 import { llmLayer } from "./internal/models.ts"
 import { plain } from "./internal/plain.ts"
+import { mcp } from "./mcp.ts"
 import { run } from "./run.ts"
 import { solve } from "./solve.ts"
+
+// A person says how long a run may take, and a session is there as long as the command.
+const unbounded = { maxTimeout: "Infinity", lifetime: "Infinity" } as const
+
+const sandbox: Floors["sandbox"] = (maxSessions, { engine, fileBytes, memoryBytes, os } = {}) => {
+  if (engine === "process") {
+    // A Python takes 128 MiB of its address space itself.
+    const pythonMemoryBytes = memoryBytes === undefined ? undefined : memoryBytes + 128 * 2 ** 20
+    const limits = { memoryBytes, pythonMemoryBytes, javascriptMemoryBytes: memoryBytes, fileBytes }
+    return ProcessSandbox.layer({ ...unbounded, maxSessions, limits })
+  }
+  const limits = { pythonMemoryBytes: memoryBytes, javascriptMemoryBytes: memoryBytes, fileBytes }
+  // A guest that was booted ahead would be for a session that never comes.
+  const pool = maxSessions === 1 ? { python: 0, javascript: 0 } : undefined
+  return LocalSandbox.layer({ ...unbounded, maxSessions, pool, os, limits })
+}
 
 const floors: Floors = {
   http: UndiciHttpClient.layer(),
   llm: (endpoint, policy) => Layer.provide(llmLayer(endpoint, Policy.make(policy)), UndiciHttpClient.layer()),
-  sandbox: (sessions) => LocalSandbox.layer({ maxSessions: sessions })
+  sandbox
 }
 
 // Two floors up from here, in `src` and in `dist` alike.
@@ -47,7 +65,13 @@ const { engines, version } = Schema.decodeUnknownSync(Manifest)(manifest)
 
 const holdfast = Command.make("holdfast").pipe(
   Command.withDescription("Calls that hold: run code in a sandbox, ask a model, and let one write code for the other."),
-  Command.withSubcommands([run(floors), ask(floors), solve(floors), doctor(floors, { version, node: engines.node })])
+  Command.withSubcommands([
+    run(floors),
+    ask(floors),
+    solve(floors),
+    mcp(floors, version),
+    doctor(floors, { version, node: engines.node })
+  ])
 )
 
 const oneLine = (text: string): string =>

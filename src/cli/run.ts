@@ -17,21 +17,24 @@ import type { Floors } from "./internal/floors.ts"
 import * as Output from "./internal/output.ts"
 import { readText } from "./internal/tasks.ts"
 
+/** What the embedded sandbox runs. */
+const languages = ["python", "javascript", "typescript"] as const
+
 interface Input {
   readonly file: Option.Option<string>
   readonly code: Option.Option<string>
-  readonly language: Option.Option<Language>
+  readonly language: Option.Option<(typeof languages)[number]>
   readonly timeout: Duration.Duration
 }
 
 const input = {
-  file: Argument.String("file").pipe(Argument.withDescription("A .py, .js or .mjs file"), Argument.optional),
+  file: Argument.String("file").pipe(Argument.withDescription("A .py, .js, .mjs or .ts file"), Argument.optional),
   code: Flag.String("code").pipe(
     Flag.withAlias("c"),
     Flag.withDescription("The program itself; the value of its last expression is printed"),
     Flag.optional
   ),
-  language: Flag.Literals("language", ["python", "javascript"]).pipe(
+  language: Flag.Literals("language", languages).pipe(
     Flag.withDescription("Default: by the file's name, and python for --code"),
     Flag.optional
   ),
@@ -78,13 +81,19 @@ const programOf = Effect.fnUntraced(function* ({ file, code, language }: Input) 
   const known = Option.getOrElse(language, () => languageOf(file.value))
   if (known === undefined)
     return yield* badInput(
-      `the language of ${file.value} is not known by its name; add --language python or javascript`
+      `the language of ${file.value} is not known by its name; add --language ${languages.join(" or ")}`
     )
   return { code: yield* readText(file.value), language: known }
 })
 
 const languageOf = (file: string): Language | undefined =>
-  file.endsWith(".py") ? "python" : /\.[cm]?js$/.test(file) ? "javascript" : undefined
+  file.endsWith(".py")
+    ? "python"
+    : /\.[cm]?js$/.test(file)
+      ? "javascript"
+      : /\.[cm]?ts$/.test(file)
+        ? "typescript"
+        : undefined
 
 const show = (event: ExecutionEvent, isLine: boolean): Effect.Effect<void, never, Stdio.Stdio> => {
   switch (event.type) {

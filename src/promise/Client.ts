@@ -13,8 +13,7 @@ import type { EmbedOptions } from "./Embeddings.ts"
 import type { Http } from "./Http.ts"
 import type { GenerateOptions, Input } from "./Input.ts"
 import { Caller } from "./internal/caller.ts"
-import { Door } from "./internal/openAiCalls.ts"
-import { Chat } from "./internal/openAiResources.ts"
+import type { Chat } from "./internal/openAiResources.ts"
 import { type Plan, plan, Standing } from "./internal/standing.ts"
 import type {
   BareTool,
@@ -28,9 +27,10 @@ import type {
 } from "./Objects.ts"
 import type { CallDefaults, ClientOptions } from "./Options.ts"
 import type { StreamAnswer, StreamToolAnswer, TextReading } from "./Reading.ts"
-import type { Execution, RunOptions, Session, SessionOptions } from "./Session.ts"
+import type { ExecuteOptions, Execution, Session, SessionOptions } from "./Session.ts"
 import type { MapContext, MapOptions, Settled } from "./Settled.ts"
 import { type Time, toDuration } from "./Time.ts"
+import type { Vectors } from "./Vectors.ts"
 
 /** Tools with these arguments; `undefined` where a tool has none. */
 export type Tools<Inputs extends ReadonlyArray<unknown>> = {
@@ -89,7 +89,9 @@ export interface Client extends AsyncDisposable {
   /** Makes a sandbox session that keeps its variables until it is closed. */
   readonly createSession: (options?: SessionOptions) => Promise<Session>
   /** Runs code in a session of its own. Rejects with `ExecutionFailed` or `ExecutionTimeout` when the program does. */
-  readonly executeCode: (code: string, language?: Language, options?: RunOptions) => Promise<Execution>
+  readonly executeCode: (code: string, language?: Language, options?: ExecuteOptions) => Promise<Execution>
+  /** Vectors, stored and searched in the store that `vectors` names. */
+  readonly vectors: Vectors
   /** Requests of any kind, under the same policy, over connections of their own. */
   readonly http: Http
   /**
@@ -114,21 +116,15 @@ export interface Client extends AsyncDisposable {
   readonly with: (defaults: CallDefaults) => Derived
 }
 
-/** A client with defaults of its own. Closing is left to the client that it came from, and so is `chat`. */
-export type Derived = Omit<Client, "chat" | "close" | "drain" | typeof Symbol.asyncDispose>
+/** A client with defaults of its own, which `chat` has, too. Closing is left to the client that it came from. */
+export type Derived = Omit<Client, "close" | "drain" | typeof Symbol.asyncDispose>
 
 /** A client over these layers. */
 export class HoldfastClient extends Caller implements Client {
-  private completions: Chat | undefined
   private closing: Promise<CloseReport> | undefined
 
   constructor(plan: Plan) {
     super(new Standing(plan))
-  }
-
-  get chat(): Chat {
-    const { calls, chat } = this.standing
-    return (this.completions ??= new Chat(new Door(chat, calls)))
   }
 
   // Read before anything is closed: a wrong option leaves the client as it was.

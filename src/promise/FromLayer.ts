@@ -8,13 +8,14 @@ import * as Option from "effect/Option"
 import { Embedder } from "../llm/Embedder.ts"
 import { Llm } from "../llm/Llm.ts"
 import { Sandbox } from "../sandbox/Sandbox.ts"
+import { VectorStore } from "../vector/VectorStore.ts"
 import { type Client, HoldfastClient } from "./Client.ts"
 import { plan } from "./internal/standing.ts"
-import { timed } from "./internal/whole.ts"
+import { timedEmbedder, timedLlm } from "./internal/timed.ts"
 import type { ClientOptions } from "./Options.ts"
 
 /** The services of a layer that a client has methods for. */
-type Served = Llm | Sandbox | Embedder
+type Served = Llm | Sandbox | Embedder | VectorStore
 
 /** The layer's own service, beside all else that it gives, such as a clock; or what stands in for one that it lacks. */
 const orElse = <R, E, I, S>(
@@ -31,12 +32,13 @@ const orElse = <R, E, I, S>(
   )
 
 /**
- * A client whose calls go to the services of this layer: `Llm`, `Sandbox` and `Embedder`, or some of them. What it lacks,
+ * A client whose calls go to the services of this layer: `Llm`, `Sandbox`, `Embedder` and `VectorStore`, or some of them. What it lacks,
  * and `http`, is as `createClient` makes it of the options. The layer is built when a call first needs it, once, and
  * closed with the client. It keeps its own policies; a call's `timeout` holds whether it knows of it or not.
  */
 export const fromLayer = <R, E>(
-  layer: Layer.Layer<R, E> & ([Extract<R, Served>] extends [never] ? "a layer of Llm, Sandbox or Embedder" : unknown),
+  layer: Layer.Layer<R, E> &
+    ([Extract<R, Served>] extends [never] ? "a layer of Llm, Sandbox, Embedder or VectorStore" : unknown),
   options: ClientOptions = {}
 ): Client => {
   const made = plan(options)
@@ -44,8 +46,11 @@ export const fromLayer = <R, E>(
     ...made,
     // One memo map: a layer of several services is built once for all of them.
     memoMap: Layer.makeMemoMapUnsafe(),
-    llm: orElse(layer, Llm, made.llm, timed),
+    llm: orElse(layer, Llm, made.llm, timedLlm),
     sandbox: orElse(layer, Sandbox, made.sandbox),
-    embedder: orElse(layer, Embedder, made.embedder)
+    // A layer does not say whose it is.
+    sandboxProvider: "sandbox",
+    vectors: orElse(layer, VectorStore, made.vectors),
+    embedder: orElse(layer, Embedder, made.embedder, timedEmbedder)
   })
 }

@@ -18,8 +18,10 @@ import { outcomeOf } from "../policy/internal/outcome.ts"
 import type { FallbackEvent } from "../policy/Fallback.ts"
 import { isPolicyError } from "../policy/PolicyError.ts"
 import type { RetryEvent } from "../policy/Retry.ts"
-import { type Execution, Sandbox, type Session } from "../sandbox/Sandbox.ts"
+import { type CommandResult, type Execution, Sandbox, type Session } from "../sandbox/Sandbox.ts"
 import type { SandboxError } from "../sandbox/SandboxError.ts"
+import type { VectorError } from "../vector/VectorError.ts"
+import { VectorStore } from "../vector/VectorStore.ts"
 
 /** What a line is about, in plain values: `event` names the kind. */
 export type LogFields = Readonly<Record<string, unknown>>
@@ -100,7 +102,7 @@ export const moving = ({ error, from, to }: FallbackEvent): Effect.Effect<void> 
 const told = new WeakSet<object>()
 
 /** Says how a call failed: a refusal loudly, since nobody below has seen the call; the caller has the error itself. */
-const failed = (method: string, error: LlmError | EmbedderError | SandboxError): Effect.Effect<void> =>
+const failed = (method: string, error: LlmError | EmbedderError | SandboxError | VectorError): Effect.Effect<void> =>
   Effect.suspend(() => {
     if (told.has(error.reason)) return Effect.void
     told.add(error.reason)
@@ -128,6 +130,24 @@ export const ofEmbedder = <E>(layer: Layer.Layer<Embedder, E>): Layer.Layer<Embe
     })
   })
 
+/** The same `VectorStore`, which says how its calls fail. */
+export const ofVectors = <E>(layer: Layer.Layer<VectorStore, E>): Layer.Layer<VectorStore, E> =>
+  Layer.flatMap(layer, (context) => {
+    const store = Context.get(context, VectorStore)
+    const telling = <A>(method: string, self: Effect.Effect<A, VectorError>): Effect.Effect<A, VectorError> =>
+      Effect.tapError(self, (error) => failed(method, error))
+    return Layer.succeed(VectorStore, {
+      ...store,
+      upsert: (item) => telling("upsert", store.upsert(item)),
+      upsertMany: (items) => telling("upsertMany", store.upsertMany(items)),
+      search: (query) => telling("search", store.search(query)),
+      searchMany: (queries) => telling("searchMany", store.searchMany(queries)),
+      remove: (which) => telling("remove", store.remove(which)),
+      get: (ids, options) => telling("get", store.get(ids, options)),
+      count: (filter) => telling("count", store.count(filter))
+    })
+  })
+
 /** The same `Llm`, which says how its calls fail. */
 export const ofLlm = <E>(layer: Layer.Layer<Llm, E>): Layer.Layer<Llm, E> =>
   Layer.flatMap(layer, (context) => {
@@ -146,8 +166,24 @@ const ended = (session: string, execution: Execution): Effect.Effect<void> => {
   return Effect.logWarning(`the run in session ${session} ${what}: ${outcome}`, fields)
 }
 
+const stopped = (session: string, { durationMillis: durationMs, outcome }: CommandResult): Effect.Effect<void> => {
+  if (outcome !== "timedOut") return Effect.void
+  const fields = { event: "sandboxKilled", session, outcome, sessionState: "kept", durationMs }
+  return Effect.logWarning(`the command in session ${session} was killed: ${outcome}`, fields)
+}
+
 const ofSession = (session: Session): Session => ({
   ...session,
+  runCommand: (command, options) =>
+    session.runCommand(command, options).pipe(
+      Effect.tap((result) => stopped(session.id, result)),
+      Effect.tapError((error) => failed("runCommand", error))
+    ),
+  streamCommand: (command, options) =>
+    session.streamCommand(command, options).pipe(
+      Stream.tap((event) => (event.type === "done" ? stopped(session.id, event.result) : Effect.void)),
+      Stream.tapError((error) => failed("streamCommand", error))
+    ),
   runCode: (code, options) =>
     session.runCode(code, options).pipe(
       Effect.tap((execution) => ended(session.id, execution)),

@@ -9,15 +9,9 @@ import { type LimitOptions, toLimits } from "./Limits.ts"
 import type { Logger } from "./Logger.ts"
 import type { LlmOptions } from "./Model.ts"
 import { type RetryOptions, toRetry } from "./Retry.ts"
-import { atLeast, durations, oneOf, onlyKnown, type Time, toDuration } from "./Time.ts"
-
-/** Which sandbox runs code. */
-export interface SandboxOptions {
-  /** `"local"`: embedded, in a locked process of its own. */
-  readonly provider: "local"
-  /** Sessions at the same time. Default: the layer's own. */
-  readonly maxSessions?: number | undefined
-}
+import type { SandboxOptions } from "./Sandboxes.ts"
+import { atLeast, durations, onlyKnown, type Time, toDuration } from "./Time.ts"
+import type { VectorsOptions } from "./Vectors.ts"
 
 /** How long to wait. Defaults and meanings are those of `Timeout.Options`. */
 export interface TimeoutOptions {
@@ -35,10 +29,12 @@ export interface ClientOptions extends LimitOptions {
   readonly embedder?: EmbedderOptions | undefined
   /** Default: `{ provider: "local" }`, which costs nothing until the first session. */
   readonly sandbox?: SandboxOptions | undefined
+  /** Where `client.vectors` keeps vectors. Default: none, and its calls reject with what to set. */
+  readonly vectors?: VectorsOptions | undefined
   /** What `client.http` is told. Default: no base URL, and connections of its own from the first call on. */
   readonly http?: HttpOptions | undefined
   /**
-   * Carries models, embedders and `http` instead of the client's own connections, under the same policies. Default: none;
+   * Carries models, embedders, vector stores and `http` instead of the client's own connections, under the same policies. Default: none;
    * in a bundle for browsers, the runtime's own.
    */
   readonly fetch?: typeof globalThis.fetch | undefined
@@ -80,7 +76,7 @@ export interface CallDefaults extends CallOptions {
 }
 
 const names =
-  "llm embedder sandbox http fetch retry timeout maxConcurrency maxQueue maxWait prices logger rateLimit retryBudget circuit hedge costBudget adaptive ageing".split(
+  "llm embedder sandbox vectors http fetch retry timeout maxConcurrency maxQueue maxWait prices logger rateLimit retryBudget circuit hedge costBudget adaptive ageing".split(
     " "
   )
 
@@ -88,11 +84,6 @@ const names =
 export const checkClient = (options: ClientOptions): void => {
   if (typeof options !== "object" || options === null) throw new TypeError("createClient: give an object of options")
   onlyKnown(options, names, "createClient")
-  const { sandbox } = options
-  if (sandbox === undefined) return
-  oneOf(sandbox.provider ?? "nothing", ["local"], "sandbox.provider")
-  onlyKnown(sandbox, ["provider", "maxSessions"], "sandbox")
-  atLeast(sandbox.maxSessions, 1, "sandbox.maxSessions")
 }
 
 const parts = ["input", "output", "cachedInput", "cacheWriteInput"]

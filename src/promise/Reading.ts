@@ -7,10 +7,8 @@ import type { Answer } from "../llm/Llm.ts"
 import type { Usage } from "../llm/Usage.ts"
 import type { ToolAnswer } from "./Objects.ts"
 
-/** A stream that is read by a loop, by promises, or by a reader of web streams. */
-export interface Reading<Event, Result> extends AsyncIterableIterator<Event>, AsyncDisposable {
-  /** What the stream comes to. Rejects with what it failed with, and with a `TypeError` when it was left before its end. */
-  readonly result: () => Promise<Result>
+/** A stream that is read by a loop, or by a reader of web streams. */
+export interface Flow<Event> extends AsyncIterableIterator<Event>, AsyncDisposable {
   /**
    * Closes the connection; who waits is rejected with the reason at once. Default: an `AbortError`, as a signal has it.
    * A stream that has ended stays as it is.
@@ -18,6 +16,12 @@ export interface Reading<Event, Result> extends AsyncIterableIterator<Event>, As
   readonly abort: (reason?: unknown) => void
   /** The events as a web stream, in the place of a loop. It reads when it is read; cancelling it closes the connection. */
   readonly toReadableStream: () => ReadableStream<Event>
+}
+
+/** The same, read by promises, too. */
+export interface Reading<Event, Result> extends Flow<Event> {
+  /** What the stream comes to. Rejects with what it failed with, and with a `TypeError` when it was left before its end. */
+  readonly result: () => Promise<Result>
 }
 
 /** The same for what a model says. */

@@ -1,15 +1,24 @@
 /** A sandbox session for plain programs: the same nouns, durations in milliseconds, `await using`. */
-import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import type * as ManagedRuntime from "effect/ManagedRuntime"
 import * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
 import * as Effectful from "../sandbox/Sandbox.ts"
-import { ExecutionFailed, ExecutionTimeout, SandboxError } from "../sandbox/SandboxError.ts"
+import { SandboxError, SessionLost } from "../sandbox/SandboxError.ts"
 import { type Calls, heard, run } from "./Bridge.ts"
-import { checkCall, signalOf } from "./internal/callOptions.ts"
-import { readingRun } from "./internal/reading.ts"
+import { type Files, make as makeFiles } from "./Files.ts"
+import { signalOf } from "./internal/callOptions.ts"
+import { toCommandEvent, toEvent, toExecution, toResult } from "./internal/executed.ts"
+import { readingCommand, readingRun } from "./internal/reading.ts"
+import {
+  checkOptions,
+  toCommandOptions,
+  toContextOptions,
+  toCreateOptions,
+  toRunOptions
+} from "./internal/runOptions.ts"
+import type { SandboxTime } from "./internal/sandboxTime.ts"
 import type { CallOptions } from "./Options.ts"
 import type { Reading } from "./Reading.ts"
 import { type Time, toDuration } from "./Time.ts"
@@ -24,21 +33,48 @@ export type ExecutionEvent =
   | Exclude<Effectful.ExecutionEvent, { readonly type: "done" }>
   | { readonly type: "done"; readonly execution: Execution }
 
+/** How one command ended: a command that fails is an answer. */
+export interface CommandResult extends Omit<Effectful.CommandResult, "durationMillis"> {
+  readonly durationMs: number
+}
+
+/** What a command says while it runs. The last event is always `"done"`. */
+export type CommandEvent =
+  | Exclude<Effectful.CommandEvent, { readonly type: "done" }>
+  | { readonly type: "done"; readonly result: CommandResult }
+
 /** Code is in no line for slots: it has a signal and a time. */
 type StopOptions = Pick<CallOptions, "signal" | "timeout">
 
 /** `timeout` stands for `createTimeout` where that is not given. */
-export interface SessionOptions extends StopOptions, Omit<Effectful.CreateOptions, "createTimeout"> {
+export interface SessionOptions extends StopOptions, Omit<Effectful.CreateOptions, "createTimeout" | "lifetime"> {
   /** The longest wait for a usable session. Default: `"30 seconds"`. */
   readonly createTimeout?: Time | undefined
+  /**
+   * How long the session may live, whatever it does; then it is killed and every use of it rejects with `SessionLost`.
+   * `session.extend` sets it anew. Default: the sandbox's own.
+   */
+  readonly lifetime?: Time | undefined
 }
 
-/** `timeout` bounds the program itself. */
+/** `timeout` bounds the program itself. Default: `"30 seconds"`. */
 export interface RunOptions extends StopOptions, Omit<Effectful.RunOptions, "timeout"> {}
 
+/** What a run in a session of its own takes: it has no contexts. */
+export interface ExecuteOptions extends Omit<RunOptions, "context"> {}
+
+/** `timeout` bounds the command itself. Default: `"30 seconds"`. */
+export interface CommandOptions extends StopOptions, Omit<Effectful.CommandOptions, "timeout"> {}
+
+/** `timeout` bounds the making. Default: none. */
+export interface ContextOptions extends StopOptions, Effectful.ContextOptions {}
+
+/** A machine that keeps its variables and files between runs, until it is closed. */
 export interface Session extends AsyncDisposable {
   readonly id: string
   readonly userId: string | undefined
+  /** The language it started with: of code that names none. */
+  readonly language: Effectful.Language
   readonly languages: ReadonlyArray<Effectful.Language>
   /** The walls in force around the guest. */
   readonly isolation: Effectful.Isolation
@@ -46,86 +82,120 @@ export interface Session extends AsyncDisposable {
   readonly runCode: (code: string, options?: RunOptions) => Promise<Execution>
   /** The same, as events while it runs. Leaving the loop interrupts the code. */
   readonly streamCode: (code: string, options?: RunOptions) => Reading<ExecutionEvent, Execution>
+  /**
+   * Runs a command line in the guest's shell. Rejects with `Unsupported` where the sandbox has none, as
+   * `session.hasShell` says beforehand.
+   */
+  readonly runCommand: (command: string, options?: CommandOptions) => Promise<CommandResult>
+  /** The same, as events while it runs. Leaving the loop kills the command. */
+  readonly streamCommand: (command: string, options?: CommandOptions) => Reading<CommandEvent, CommandResult>
+  readonly hasShell: boolean
+  readonly files: Files
+  /** Makes a context: variables of its own, in the same guest. A run's option `context` takes it. */
+  readonly createContext: (options?: ContextOptions) => Promise<Effectful.Context>
+  /**
+   * Stops what runs now: its outcome is `"interrupted"`, and variables are kept where the guest obeys in time. Does
+   * nothing when nothing runs.
+   */
+  readonly interrupt: (options?: StopOptions) => Promise<void>
+  /** Gives a fresh machine under the same session: variables, contexts and files are gone. Also after `SessionLost`. */
+  readonly reset: (options?: StopOptions) => Promise<void>
+  /** Sets the lifetime anew, counted from now. */
+  readonly extend: (lifetime: Time, options?: StopOptions) => Promise<void>
   /** Ends the guest. More calls do nothing. */
   readonly close: () => Promise<void>
 }
 
-/** The plain form of a run. */
-export const toExecution = ({ durationMillis, ...rest }: Effectful.Execution): Execution => ({
-  ...rest,
-  durationMs: durationMillis
-})
-
-/** Throws a `TypeError` that names what is wrong. */
-const checkRun = (code: unknown, options: RunOptions): void => {
-  checkCall(options)
-  if (typeof code !== "string") throw new TypeError(`code: ${JSON.stringify(code) ?? typeof code} is no text`)
-}
-
-const toRunOptions = ({ signal: _signal, timeout, ...rest }: RunOptions): Effectful.RunOptions => ({
-  ...rest,
-  timeout: timeout === undefined ? undefined : toDuration(timeout, "timeout")
-})
-
-/** Keeps a call within the deadline that its client has. */
-export type InTime = <A, R>(self: Effect.Effect<A, SandboxError, R>) => Effect.Effect<A, SandboxError, R>
+type Runtime = ManagedRuntime.ManagedRuntime<Effectful.Sandbox, unknown>
 
 /** Runs code in a session of its own. */
 export const runOnce = (
   code: string,
-  options: RunOptions
+  options: ExecuteOptions
 ): Effect.Effect<Effectful.Execution, SandboxError, Effectful.Sandbox> =>
-  Effect.suspend(() => {
-    checkRun(code, options)
-    return Effectful.runCode(code, toRunOptions(options))
-  })
+  Effect.suspend(() => Effectful.runCode(code, toRunOptions(code, options)))
 
 /** Makes a session that lives until it is closed, or the client is. */
 export const make = async (
-  runtime: ManagedRuntime.ManagedRuntime<Effectful.Sandbox, unknown>,
+  runtime: Runtime,
   calls: Calls,
   options: SessionOptions,
-  inTime: InTime
+  time: SandboxTime
 ): Promise<Session> => {
-  checkCall(options)
-  const { createTimeout, signal, timeout, ...rest } = options
-  const longest = createTimeout ?? timeout
-  const created = Effectful.create({
-    ...rest,
-    createTimeout: longest === undefined ? undefined : toDuration(longest, "createTimeout")
-  })
-  const [session, scope] = await run(inTime(scoped(created)), runtime, calls, signal)
+  const created = Effectful.create(toCreateOptions(options))
+  const [session, scope] = await run(time.within(scoped(created)), runtime, calls, options.signal)
   let closing: Promise<void> | undefined
   const close = (): Promise<void> => {
     calls.resources.delete(close)
     return (closing ??= Effect.runPromise(Scope.close(scope, Exit.void)))
   }
   calls.resources.add(close)
+  const { hasShell, id, isolation, language, languages, userId } = session
   return {
-    id: session.id,
-    userId: session.userId,
-    languages: session.languages,
-    isolation: session.isolation,
-    runCode: (code, runOptions = {}) =>
-      heard(async () => {
-        checkRun(code, runOptions)
-        const ran = inTime(session.runCode(code, toRunOptions(runOptions)))
-        return toExecution(await run(ran, runtime, calls, runOptions.signal))
-      }),
-    streamCode: (code, runOptions = {}) => {
-      const events = Stream.suspend(() => {
-        checkRun(code, runOptions)
-        return session.streamCode(code, toRunOptions(runOptions))
-      })
-      return readingRun(Stream.map(events, toEvent), runtime, calls, signalOf(runOptions))
-    },
+    id,
+    userId,
+    language,
+    languages,
+    isolation,
+    hasShell,
+    ...runsOf(session, runtime, calls, time),
+    ...stateOf({ ...session, reset: unless(() => closing !== undefined, session.reset) }, runtime, calls, time),
+    files: makeFiles(session.files, runtime, calls, time),
     close,
     [Symbol.asyncDispose]: close
   }
 }
 
-const toEvent = (event: Effectful.ExecutionEvent): ExecutionEvent =>
-  event.type === "done" ? { type: "done", execution: toExecution(event.execution) } : event
+/** A session that was closed is not made again: nobody would close it. */
+const unless = (isClosed: () => boolean, reset: Effectful.Session["reset"]): Effectful.Session["reset"] =>
+  Effect.suspend(() => {
+    if (!isClosed()) return reset
+    const reason = new SessionLost({ why: "closed", description: "close() was called" })
+    return Effect.fail(new SandboxError({ provider: "sandbox", reason }))
+  })
+
+type Runs = Pick<Session, "runCode" | "streamCode" | "runCommand" | "streamCommand">
+
+const runsOf = (session: Effectful.Session, runtime: Runtime, calls: Calls, time: SandboxTime): Runs => ({
+  runCode: (code, options = {}) =>
+    heard(async () => {
+      const ran = session.runCode(code, toRunOptions(code, options))
+      return toExecution(await run(time.within(ran), runtime, calls, options.signal))
+    }),
+  streamCode: (code, options = {}) => {
+    // What is wrong with a stream's options fails its first pull.
+    const events = Stream.suspend(() => session.streamCode(code, toRunOptions(code, options)))
+    return readingRun(Stream.map(time.stream(events), toEvent), runtime, calls, signalOf(options))
+  },
+  runCommand: (command, options = {}) =>
+    heard(async () => {
+      const ran = session.runCommand(command, toCommandOptions(command, options))
+      return toResult(await run(time.within(ran), runtime, calls, options.signal))
+    }),
+  streamCommand: (command, options = {}) => {
+    const events = Stream.suspend(() => session.streamCommand(command, toCommandOptions(command, options)))
+    return readingCommand(Stream.map(time.stream(events), toCommandEvent), runtime, calls, signalOf(options))
+  }
+})
+
+type State = Pick<Session, "createContext" | "interrupt" | "reset" | "extend">
+
+const stateOf = (session: Effectful.Session, runtime: Runtime, calls: Calls, time: SandboxTime): State => {
+  const call = <A>(self: Effect.Effect<A, SandboxError>, { signal, timeout }: StopOptions): Promise<A> => {
+    const own = timeout === undefined ? undefined : toDuration(timeout, "timeout")
+    return run(time.within(self, own), runtime, calls, signal)
+  }
+  const plain = (self: Effect.Effect<void, SandboxError>, options: StopOptions): Promise<void> => {
+    checkOptions(options, "call")
+    return call(self, options)
+  }
+  return {
+    createContext: (options = {}) => heard(() => call(session.createContext(toContextOptions(options)), options)),
+    interrupt: (options = {}) => heard(() => plain(session.interrupt, options)),
+    reset: (options = {}) => heard(() => plain(session.reset, options)),
+    extend: (lifetime, options = {}) => heard(() => plain(session.extend(toDuration(lifetime, "lifetime")), options))
+  }
+}
 
 /** A resource in a scope of its own, closed at once if the making fails. */
 const scoped = <A, E, R>(
@@ -138,21 +208,3 @@ const scoped = <A, E, R>(
       (exit) => (Exit.isFailure(exit) ? Scope.close(scope, exit) : Effect.void)
     )
   })
-
-/** A program that failed, as the rejection that `executeCode` promises. */
-export const throwUnlessOk = (execution: Execution, options: RunOptions): Execution => {
-  const { error, exitCode, outcome, stderr, stdout } = execution
-  if (outcome === "ok") return execution
-  const provider = "local"
-  if (outcome === "timedOut") {
-    const { timeout } = options
-    const timeoutMillis =
-      timeout === undefined ? execution.durationMs : Duration.toMillis(toDuration(timeout, "timeout"))
-    throw new SandboxError({ provider, reason: new ExecutionTimeout({ timeoutMillis, stdout, stderr }) })
-  }
-  const { name, value, traceback } = error ?? { name: "Exit", value: `exit code ${exitCode}`, traceback: "" }
-  throw new SandboxError({
-    provider,
-    reason: new ExecutionFailed({ name, value, traceback, exitCode, stdout, stderr })
-  })
-}

@@ -17,7 +17,7 @@ import type { CircuitOptions } from "./Limits.ts"
 import type { FallbackOptions, PoolOptions, SingleOptions } from "./Model.ts"
 import type { ClientOptions } from "./Options.ts"
 import type { RetryOptions } from "./Retry.ts"
-import type { Execution, RunOptions } from "./Session.ts"
+import type { ExecuteOptions, Execution } from "./Session.ts"
 import { type Time, toDuration } from "./Time.ts"
 
 export * from "./Errors.ts"
@@ -27,7 +27,7 @@ export { SyncError }
 /** The options of `createClient` that can cross to another thread: no functions, and nothing for what it does not do. */
 export interface SyncOptions extends Omit<
   ClientOptions,
-  "circuit" | "costBudget" | "embedder" | "fetch" | "http" | "llm" | "logger" | "retry"
+  "circuit" | "costBudget" | "embedder" | "fetch" | "http" | "llm" | "logger" | "retry" | "vectors"
 > {
   /** Default: none, and a call to a model throws with what to set. */
   readonly llm?: SingleOptions | Omit<PoolOptions, "onMove"> | Omit<FallbackOptions, "onFallback"> | undefined
@@ -46,7 +46,7 @@ export interface SyncOptions extends Omit<
 export type SyncGenerateOptions = Omit<GenerateOptions, "signal">
 
 /** What running code takes: the options of the promise client, without a signal. */
-export type SyncRunOptions = Omit<RunOptions, "signal">
+export type SyncRunOptions = Omit<ExecuteOptions, "signal">
 
 export interface SyncClient extends Disposable {
   /** Asks the model and blocks until the whole answer is there. */

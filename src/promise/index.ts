@@ -2,6 +2,7 @@
 export { type Client, type CloseReport, createClient, type Derived, type DrainReport, type Tools } from "./Client.ts"
 export type { EmbedderOptions, EmbedOptions, GeminiEmbedderOptions, OpenAiEmbedderOptions } from "./Embeddings.ts"
 export * from "./Errors.ts"
+export type { FileOptions, Files, FileSource } from "./Files.ts"
 export {
   type Http,
   type HttpBodyOptions,
@@ -45,11 +46,49 @@ export {
   type ToolOptions,
   type ToolWith
 } from "./Objects.ts"
-export type { CallDefaults, CallOptions, ClientOptions, SandboxOptions, TimeoutOptions } from "./Options.ts"
-export type { Reading, StreamAnswer, StreamToolAnswer, TextReading } from "./Reading.ts"
+export type { CallDefaults, CallOptions, ClientOptions, TimeoutOptions } from "./Options.ts"
+export type { Flow, Reading, StreamAnswer, StreamToolAnswer, TextReading } from "./Reading.ts"
 export type { Classified, RetryEvent, RetryOptions } from "./Retry.ts"
-export type { Execution, ExecutionEvent, RunOptions, Session, SessionOptions } from "./Session.ts"
+export type {
+  E2bSandboxOptions,
+  LocalSandboxOptions,
+  ProcessSandboxOptions,
+  RestSandboxOptions,
+  SandboxOptions
+} from "./Sandboxes.ts"
+export type {
+  CommandEvent,
+  CommandOptions,
+  CommandResult,
+  ContextOptions,
+  ExecuteOptions,
+  Execution,
+  ExecutionEvent,
+  RunOptions,
+  Session,
+  SessionOptions
+} from "./Session.ts"
 export { type MapContext, type MapOptions, MapStopped, type Settled } from "./Settled.ts"
 export { type ClosedBySignal, closeOnSignals, type SignalOptions } from "./Shutdown.ts"
 export type { Time } from "./Time.ts"
+export type {
+  ChromaVectorsOptions,
+  MemoryVectorsOptions,
+  PostgresVectorsOptions,
+  QdrantVectorsOptions,
+  SqliteVectorsOptions,
+  VectorCallOptions,
+  Vectors,
+  VectorsOptions
+} from "./Vectors.ts"
 export type { Answer, StreamEvent } from "../llm/Llm.ts"
+export type { Context as RunContext, FileInfo, Isolation, Language, MimeBundle } from "../sandbox/Sandbox.ts"
+export type { Filter as VectorFilter } from "../vector/MetadataFilter.ts"
+export type {
+  Item as VectorItem,
+  Match as VectorMatch,
+  Metric as VectorMetric,
+  Query as VectorQuery,
+  Scan as VectorScan,
+  Stored as StoredVector
+} from "../vector/VectorStore.ts"

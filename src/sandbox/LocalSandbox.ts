@@ -16,6 +16,7 @@ import * as Scope from "effect/Scope"
 import * as Semaphore from "effect/Semaphore"
 import * as Child from "./internal/child.ts"
 import * as Engines from "./internal/engines.ts"
+import { Guests } from "./internal/guests.ts"
 import * as LocalSession from "./internal/session.ts"
 import * as Snapshot from "./internal/snapshot.ts"
 import * as Wall from "./internal/wall.ts"
@@ -39,11 +40,16 @@ export interface Limits {
   readonly resultBytes?: number | undefined
   /** The code of one run. Default: 1 MiB, more than any model writes. */
   readonly codeBytes?: number | undefined
+  /**
+   * What one `files.read` or `files.write` may carry; `upload` and `download` go in pieces and may be larger.
+   * Default: 16 MiB, which this process holds for each call.
+   */
+  readonly transferBytes?: number | undefined
 }
 
 /** How the sandbox works. Every option has a default. */
 export interface Options {
-  /** The languages it runs. Default: both. */
+  /** The languages it runs. Default: `["python", "javascript", "typescript"]`, all that it can. */
   readonly languages?: ReadonlyArray<Language> | undefined
   /**
    * The operating system's wall (bubblewrap): `"auto"` uses it where a probe shows that it works, `"require"` fails
@@ -62,6 +68,10 @@ export interface Options {
   readonly maxQueue?: number | undefined
   /** What a run has between the request to stop and the kill. Default: `"500 millis"`. */
   readonly grace?: Duration.Input | undefined
+  /** The longest that a run may take, whatever its `timeout` says. Default: `"5 minutes"`. */
+  readonly maxTimeout?: Duration.Input | undefined
+  /** How long a session may live where `create` does not say. Default: `"1 hour"`. */
+  readonly lifetime?: Duration.Input | undefined
   /** Where the snapshot of the booted Python is kept. Default: `holdfast` in the user's cache folder. */
   readonly cacheDir?: string | undefined
   readonly limits?: Limits | undefined
@@ -81,9 +91,17 @@ const overheadBytes = 420 * mebibyte
 
 const refuse = (reason: SandboxError["reason"]) => new SandboxError({ provider, reason })
 
-const bootLimits = (language: Language, limits: Limits) => ({
+type EngineName = Engines.Engine["language"]
+
+/** What runs each language. TypeScript is JavaScript once its types are off, and sees the same variables. */
+const engineOf = (language: Language): EngineName | undefined => {
+  if (language === "python") return "python"
+  return language === "javascript" || language === "typescript" ? "javascript" : undefined
+}
+
+const bootLimits = (engine: EngineName, limits: Limits) => ({
   memoryBytes:
-    language === "python"
+    engine === "python"
       ? (limits.pythonMemoryBytes ?? 512 * mebibyte)
       : (limits.javascriptMemoryBytes ?? 256 * mebibyte),
   fileBytes: limits.fileBytes ?? 128 * mebibyte,
@@ -94,7 +112,7 @@ const bootLimits = (language: Language, limits: Limits) => ({
 
 /** How guests of one language start. */
 const starts = Effect.fnUntraced(function* (
-  language: Language,
+  language: EngineName,
   options: Options,
   wall: Effect.Effect<Wall.Wall, Unavailable>
 ) {
@@ -117,7 +135,7 @@ const withSnapshot = (plain: Child.Start, snapshot: string): Child.Start => ({
 
 /** One language of the layer: what it starts from, and its warm guests. */
 const station = Effect.fnUntraced(function* (
-  language: Language,
+  language: EngineName,
   options: Options,
   wall: Effect.Effect<Wall.Wall, Unavailable>,
   guests: Set<Child.Child>
@@ -161,12 +179,8 @@ const station = Effect.fnUntraced(function* (
   return { found, take }
 })
 
-/** The error of a guest that is no longer there, for a session that wants to run on it. */
-const alive = (child: Child.Child) =>
-  Effect.suspend(() => (child.loss === undefined ? Effect.succeed(child) : Effect.fail(refuse(child.loss))))
-
 const make = Effect.fnUntraced(function* (options: Options) {
-  const languages = options.languages ?? ["python", "javascript"]
+  const languages = options.languages ?? ["python", "javascript", "typescript"]
   const grace = Duration.fromInputUnsafe(options.grace ?? "500 millis")
   const limits = options.limits ?? {}
   const maxSessions = options.maxSessions ?? Math.max(2, Os.availableParallelism())
@@ -197,48 +211,42 @@ const make = Effect.fnUntraced(function* (options: Options) {
     )
   })
 
-  const acquire = (language: Language) =>
-    Effect.acquireRelease(stations[language].take, (child) => child.kill("closed", "its session was closed"), {
-      interruptible: true
-    })
-
-  const open = Effect.fnUntraced(function* (request: CreateOptions) {
-    const language = request.language ?? "python"
-    const scope = yield* Effect.scope
+  const open = Effect.fnUntraced(function* (request: CreateOptions, language: Language, engine: EngineName) {
     yield* place
-    const first = yield* acquire(language)
-    const held = new Map([[language, first]])
-    const { engine } = yield* stations[language].found.pipe(Effect.mapError(refuse))
+    const bound = (name: EngineName) => bootLimits(name, limits)
+    const { fileCount } = bound(engine)
+    // A second engine is a second process: they share nothing, not even a bug. Files go from one to the other.
+    const guests = yield* Guests.make({ provider, first: engine, take: (name) => stations[name].take, fileCount })
+    const { name } = (yield* stations[engine].found.pipe(Effect.mapError(refuse))).engine
     const { os } = yield* wall.pipe(Effect.mapError(refuse))
-    // A second language is a second process: the engines share nothing, not even a bug.
-    const guest = Effect.fnUntraced(function* (wanted: Language) {
-      if (!languages.includes(wanted))
-        return yield* refuse(new UnsupportedLanguage({ language: wanted, supported: languages }))
-      const child = held.get(wanted) ?? (yield* acquire(wanted).pipe(Scope.provide(scope)))
-      held.set(wanted, child)
-      return yield* alive(child)
-    })
     return yield* LocalSession.make({
       id: Crypto.randomUUID(),
       userId: request.userId,
       language,
       languages,
       env: request.env ?? {},
-      isolation: { engine: engine.name, process: "child", os, network: os === "none" ? "host" : "none" },
-      guest,
+      cwd: request.cwd,
+      lifetime: Duration.fromInputUnsafe(request.lifetime ?? options.lifetime ?? "1 hour"),
+      isolation: { engine: name, process: "child", os, network: os === "none" ? "host" : "none" },
+      guests,
+      engineOf,
       grace,
+      maxTimeout: Duration.fromInputUnsafe(options.maxTimeout ?? "5 minutes"),
       codeBytes: limits.codeBytes ?? mebibyte,
-      residentBytes: bootLimits(language, limits).memoryBytes + bootLimits(language, limits).fileBytes + overheadBytes
+      transferBytes: limits.transferBytes ?? 16 * mebibyte,
+      fileCount,
+      residentBytes: (name) => bound(name).memoryBytes + bound(name).fileBytes + overheadBytes
     })
   })
 
   const create = Effect.fn("LocalSandbox.create")(function* (request: CreateOptions = {}) {
     const language = request.language ?? "python"
-    if (!languages.includes(language)) return yield* refuse(new UnsupportedLanguage({ language, supported: languages }))
+    const engine = languages.includes(language) ? engineOf(language) : undefined
+    if (engine === undefined) return yield* refuse(new UnsupportedLanguage({ language, supported: languages }))
     const timeout = Duration.fromInputUnsafe(request.createTimeout ?? "30 seconds")
     // A scope of its own, so that a create that fails half-way gives back what it took now, not when the caller's closes.
     const scope = yield* Scope.fork(yield* Effect.scope)
-    return yield* open(request).pipe(
+    return yield* open(request, language, engine).pipe(
       Scope.provide(scope),
       Effect.timeoutOrElse({
         duration: timeout,

@@ -3,7 +3,7 @@
  *
  * This module says what a sandbox does. `LocalSandbox` says how.
  */
-import * as Context from "effect/Context"
+import * as Tag from "effect/Context"
 import type * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import type * as Scope from "effect/Scope"
@@ -11,7 +11,7 @@ import type * as Stream from "effect/Stream"
 import type { SandboxError } from "./SandboxError.ts"
 
 /** A language that a layer may run. Which ones it does is in `Session.languages`. */
-export type Language = "python" | "javascript"
+export type Language = "python" | "javascript" | "typescript" | "bash" | "r" | "java"
 
 /** How to make a session. */
 export interface CreateOptions {
@@ -19,6 +19,13 @@ export interface CreateOptions {
   readonly language?: Language | undefined
   /** Environment variables that the guest sees. Default: none. */
   readonly env?: Readonly<Record<string, string>> | undefined
+  /** Working directory of runs and commands that name none, absolute. Default: the guest's home. */
+  readonly cwd?: string | undefined
+  /**
+   * How long the session may live, whatever it does; then it is killed and every use of it fails with `SessionLost`,
+   * `why: "expired"`. `session.extend` sets it anew. Default: the layer's own.
+   */
+  readonly lifetime?: Duration.Input | undefined
   /** The longest wait for a usable session. Default: `"30 seconds"`. */
   readonly createTimeout?: Duration.Input | undefined
   /** Whose session this is; kept as `session.userId`, never sent into the guest. */
@@ -33,8 +40,90 @@ export interface RunOptions {
   readonly timeout?: Duration.Input | undefined
   /** Environment variables for this run alone, over the session's. */
   readonly env?: Readonly<Record<string, string>> | undefined
-  /** Working directory inside the guest, absolute. Default: the guest's home. */
+  /** Working directory inside the guest, absolute. Default: the context's, else the session's. */
   readonly cwd?: string | undefined
+  /** Which variables the code sees. Default: those of the session's own context for the language. */
+  readonly context?: Context | undefined
+}
+
+/** How to make a context. */
+export interface ContextOptions {
+  /** Default: the session's language. */
+  readonly language?: Language | undefined
+  /** Working directory of its runs. Default: the session's. */
+  readonly cwd?: string | undefined
+}
+
+/** Variables of one language, apart from those of other contexts. It lives as long as its session; files are shared. */
+export interface Context {
+  readonly id: string
+  readonly language: Language
+  readonly cwd: string | undefined
+}
+
+/** How to run one command of a shell. */
+export interface CommandOptions {
+  /** The command is killed at this time. Default: `"30 seconds"`. */
+  readonly timeout?: Duration.Input | undefined
+  /** Environment variables for this command alone, over the session's. */
+  readonly env?: Readonly<Record<string, string>> | undefined
+  /** Working directory, absolute. Default: the session's. */
+  readonly cwd?: string | undefined
+  /** What the command reads from its standard input. Default: nothing, it is closed. */
+  readonly stdin?: string | Uint8Array | undefined
+}
+
+/** How one command ended: a command that fails is an answer. */
+export interface CommandResult {
+  readonly outcome: "ok" | "failed" | "timedOut" | "interrupted"
+  /** The command's own, `124` for `"timedOut"`, `130` for `"interrupted"`, 128 and the signal's number when one killed it. */
+  readonly exitCode: number
+  readonly stdout: string
+  readonly stderr: string
+  readonly durationMillis: number
+  /** Output was cut at the layer's limit. */
+  readonly truncated: boolean
+}
+
+/** What a command says while it runs. The last event is always `"done"`. */
+export type CommandEvent =
+  | { readonly type: "stdout"; readonly text: string }
+  | { readonly type: "stderr"; readonly text: string }
+  | { readonly type: "done"; readonly result: CommandResult }
+
+/** A file or a folder of the guest. */
+export interface FileInfo {
+  /** Without its folder. */
+  readonly name: string
+  /** Absolute. */
+  readonly path: string
+  readonly type: "file" | "folder" | "other"
+  /** Of a file. `0` for a folder. */
+  readonly bytes: number
+}
+
+/**
+ * The guest's files. A path that is not absolute is meant from the guest's home. All languages and contexts of a session
+ * see the same files. What cannot be done fails with `FileFailed`.
+ */
+export interface Files {
+  /** Reads a whole file. */
+  readonly read: (path: string) => Effect.Effect<Uint8Array, SandboxError>
+  /** Reads a whole file as UTF-8. */
+  readonly readText: (path: string) => Effect.Effect<string, SandboxError>
+  /** Writes a whole file, over what was there, and makes the folders that it needs. Text is written as UTF-8. */
+  readonly write: (path: string, data: string | Uint8Array) => Effect.Effect<void, SandboxError>
+  /** What a folder holds, by name. Default: the guest's home. */
+  readonly list: (path?: string) => Effect.Effect<ReadonlyArray<FileInfo>, SandboxError>
+  /** Removes a file, or a folder with all that it holds. */
+  readonly remove: (path: string) => Effect.Effect<void, SandboxError>
+  /** Writes a file from a stream; a file that was not written to its end is removed. */
+  readonly upload: <E, R>(
+    path: string,
+    data: Stream.Stream<Uint8Array, E, R>
+  ) => Effect.Effect<void, E | SandboxError, R>
+  /** Reads a file in pieces of at most 64 KiB. */
+  readonly download: (path: string) => Stream.Stream<Uint8Array, SandboxError>
 }
 
 /** What a program raised: a value, because a failing program is an answer. */
@@ -65,7 +154,7 @@ export interface Execution {
   /** `0` for `"ok"`, the program's own code after `sys.exit(n)`, `1` for `"failed"`, `124` for `"timedOut"`, `130` for `"interrupted"`. */
   readonly exitCode: number
   readonly durationMillis: number
-  /** Memory that the guest holds after the run, in bytes. */
+  /** Memory that the guest holds after the run, in bytes; `0` where the sandbox does not say. */
   readonly memoryBytes: number
   readonly sessionState: "kept" | "lost"
   /** Output or results were cut at the layer's limit. */
@@ -86,15 +175,20 @@ export interface Isolation {
   /** `"child"`: a process of its own. */
   readonly process: "child" | "remote" | "none"
   /** The operating system's wall. */
-  readonly os: "bubblewrap" | "none" | "remote"
+  readonly os: "bubblewrap" | "seatbelt" | "none" | "remote"
   /** Whether the guest's process could reach the network after breaking out of its engine. */
   readonly network: "none" | "host" | "remote"
 }
 
-/** A machine that keeps its variables and files between runs, until its scope closes. */
+/**
+ * A machine that keeps its variables and files between runs, until its scope closes. All that it has is its own, so that
+ * `{ ...session, runCode }` is a session, too.
+ */
 export interface Session {
   readonly id: string
   readonly userId: string | undefined
+  /** The language it started with: of code that names none. */
+  readonly language: Language
   readonly languages: ReadonlyArray<Language>
   readonly isolation: Isolation
   /**
@@ -104,10 +198,30 @@ export interface Session {
   readonly runCode: (code: string, options?: RunOptions) => Effect.Effect<Execution, SandboxError>
   /** The same, as events while it runs. */
   readonly streamCode: (code: string, options?: RunOptions) => Stream.Stream<ExecutionEvent, SandboxError>
+  /**
+   * Runs a command line in the guest's shell. Fails with `Unsupported` where the sandbox has none, as
+   * `session.hasShell` says beforehand. Never re-sent by itself.
+   */
+  readonly runCommand: (command: string, options?: CommandOptions) => Effect.Effect<CommandResult, SandboxError>
+  /** The same, as events while it runs. */
+  readonly streamCommand: (command: string, options?: CommandOptions) => Stream.Stream<CommandEvent, SandboxError>
+  readonly hasShell: boolean
+  readonly files: Files
+  /** Makes a context: variables of its own, in the same guest. */
+  readonly createContext: (options?: ContextOptions) => Effect.Effect<Context, SandboxError>
+  /**
+   * Stops what runs now: its outcome is `"interrupted"`, and variables are kept where the guest obeys in time. Does
+   * nothing when nothing runs. What waits behind it runs next.
+   */
+  readonly interrupt: Effect.Effect<void, SandboxError>
+  /** Gives a fresh machine under the same session: variables, contexts and files are gone. Also after `SessionLost`. */
+  readonly reset: Effect.Effect<void, SandboxError>
+  /** Sets the lifetime anew, counted from now. */
+  readonly extend: (lifetime: Duration.Input) => Effect.Effect<void, SandboxError>
 }
 
 /** Makes sessions. */
-export class Sandbox extends Context.Service<
+export class Sandbox extends Tag.Service<
   Sandbox,
   {
     /** Makes a session; the scope's close kills it, on failure and interruption too. */

@@ -4,13 +4,17 @@
  *   SessionLost           the guest is gone: killed, out of memory, crashed, closed        not retryable
  *   LimitExceeded         a limit of the layer refused the request                         not retryable
  *   UnsupportedLanguage   the layer does not run this language                             not retryable
+ *   Unsupported           the layer cannot do this at all: it has no shell                 not retryable
+ *   FileFailed            a file of the guest: not found, a folder, no space               not retryable
  *   ExecutionFailed       the program raised (only where a failing program is an error)    not retryable
  *   ExecutionTimeout      the program ran out of time (likewise)                           not retryable
+ *   the reasons of every service over HTTP (`ServiceReason`), where the sandbox is one
  *   and the refusals of PolicyError
  */
 import * as Data from "effect/Data"
 import * as Duration from "effect/Duration"
 import { NodeInspectSymbol } from "effect/Inspectable"
+import type { Reason as ServiceReason } from "../http/ServiceReason.ts"
 import type { Attempt } from "../policy/Attempt.ts"
 import { isBranded } from "../policy/internal/brand.ts"
 import { inspectError } from "../policy/internal/inspect.ts"
@@ -40,7 +44,17 @@ export class Unavailable
 /** The session's guest is gone, and its variables and files with it. */
 export class SessionLost
   extends Data.TaggedError("SessionLost")<{
-    readonly why: "killed" | "outOfMemory" | "crashed" | "violation" | "exited" | "closed" | "protocol"
+    /** `"expired"`: its lifetime was over. `"gone"`: a remote service does not know it any more. */
+    readonly why:
+      | "killed"
+      | "outOfMemory"
+      | "crashed"
+      | "violation"
+      | "exited"
+      | "closed"
+      | "protocol"
+      | "expired"
+      | "gone"
     readonly description: string
     readonly cause?: unknown
   }>
@@ -56,7 +70,7 @@ export class SessionLost
 /** A limit of the layer refused the request before it ran. */
 export class LimitExceeded
   extends Data.TaggedError("LimitExceeded")<{
-    readonly limit: "codeBytes" | "sessions" | "queue"
+    readonly limit: "codeBytes" | "sessions" | "queue" | "fileBytes" | "contexts"
     readonly description: string
   }>
   implements Retryable
@@ -80,6 +94,38 @@ export class UnsupportedLanguage
   readonly phase = "notSent"
   override get message(): string {
     return `cannot run ${JSON.stringify(this.language)}; this sandbox runs ${this.supported.join(", ")}`
+  }
+}
+
+/** The layer cannot do this at all. */
+export class Unsupported
+  extends Data.TaggedError("Unsupported")<{
+    /** What was asked for, e.g. `"runCommand"`. */
+    readonly operation: string
+    readonly description: string
+  }>
+  implements Retryable
+{
+  readonly isRetryable = false
+  readonly phase = "notSent"
+  override get message(): string {
+    return `${this.operation}: ${this.description}`
+  }
+}
+
+/** A file of the guest cannot be read, written, listed or removed. */
+export class FileFailed
+  extends Data.TaggedError("FileFailed")<{
+    readonly path: string
+    readonly why: "notFound" | "isFolder" | "notFolder" | "denied" | "noSpace" | "tooLarge" | "other"
+    readonly description: string
+  }>
+  implements Retryable
+{
+  readonly isRetryable = false
+  readonly phase = "answered"
+  override get message(): string {
+    return `${JSON.stringify(this.path)}: ${this.description}`
   }
 }
 
@@ -124,8 +170,11 @@ export type Reason =
   | SessionLost
   | LimitExceeded
   | UnsupportedLanguage
+  | Unsupported
+  | FileFailed
   | ExecutionFailed
   | ExecutionTimeout
+  | ServiceReason
   | PolicyError
 
 const brand: unique symbol = Symbol.for("holdfast/sandbox/SandboxError")
@@ -161,7 +210,7 @@ export class SandboxError
     return this.reason.isRetryable
   }
   get retryAfter(): Duration.Duration | undefined {
-    return this.reason._tag === "Shed" ? this.reason.retryAfter : undefined
+    return "retryAfter" in this.reason ? this.reason.retryAfter : undefined
   }
   /** `retryAfter` in milliseconds, for code without Effect. */
   get retryAfterMs(): number | undefined {

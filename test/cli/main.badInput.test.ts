@@ -30,6 +30,11 @@ interface Case {
 }
 
 const cases: ReadonlyArray<Case> = [
+  {
+    name: "no wall around what has no other",
+    args: ["mcp", "--sandbox", "process", "--os", "off"],
+    says: ["--os off", "embedded"]
+  },
   { name: "a missing file", args: ["solve", "nowhere.jsonl", "--offline"], says: ["nowhere.jsonl", "no such file"] },
   {
     name: "a malformed line",

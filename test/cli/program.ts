@@ -17,6 +17,8 @@ export interface Ended {
 export interface Options {
   readonly env?: Readonly<Record<string, string>>
   readonly stdin?: string
+  /** The test writes to it, and ends it. */
+  readonly isStdinOpen?: boolean
 }
 
 /** A started program. */
@@ -34,7 +36,7 @@ export const start = (args: ReadonlyArray<string>, options: Options = {}): Start
     env: { HOME, PATH, NODE_COMPILE_CACHE, ...options.env },
     stdio: ["pipe", "pipe", "pipe"]
   })
-  child.stdin.end(options.stdin ?? "")
+  if (options.isStdinOpen !== true) child.stdin.end(options.stdin ?? "")
   const output = { stdout: "", stderr: "" }
   child.stdout.setEncoding("utf8").on("data", (text: string) => (output.stdout += text))
   child.stderr.setEncoding("utf8").on("data", (text: string) => (output.stderr += text))

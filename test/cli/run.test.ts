@@ -4,7 +4,7 @@ import { files, holdfast } from "./program.ts"
 const given = files({
   "exit.py": 'import sys\nprint("out")\nprint("err", file=sys.stderr)\nsys.exit(3)\n',
   "raise.py": "def f():\n    return 1 / 0\nf()\n",
-  "hello.js": 'console.log("hello from", [1, 2].map((n) => n * 2).join())\n',
+  "hello.ts": 'const double = (n: number): number => n * 2\nconsole.log("hello from", [1, 2].map(double).join())\n',
   "escape.py": 'print("\\x1b[31mred\\x1b[0m\\x07 \\x1b]0;title\\x07end")\n',
   "endless.js": "for (;;) {}\n"
 })
@@ -14,8 +14,8 @@ describe("holdfast run", () => {
     assert.deepStrictEqual(await holdfast(["run", given["exit.py"]]), { code: 3, stdout: "out\n", stderr: "err\n" })
   })
 
-  it("runs JavaScript by the file's name", async () => {
-    const { code, stdout } = await holdfast(["run", given["hello.js"]])
+  it("runs TypeScript by the file's name", async () => {
+    const { code, stdout } = await holdfast(["run", given["hello.ts"]])
     assert.strictEqual(stdout, "hello from 2,4\n")
     assert.strictEqual(code, 0)
   })

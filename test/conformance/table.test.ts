@@ -1,6 +1,7 @@
 /** The rows of FAILURES.md and the tests here are the same: no row is forgotten, and no test is of a row that is gone. */
 import { existsSync, readdirSync, readFileSync } from "node:fs"
 import { fileURLToPath } from "node:url"
+import { Conformance } from "holdfast/testing"
 import { expect, it } from "vitest"
 
 const file = fileURLToPath(new URL("../../../shared/FAILURES.md", import.meta.url))
@@ -34,4 +35,9 @@ it.skipIf(!isHere)("tests every row of the table, and nothing else under such a 
       .flatMap((name) => titlesOf(readFileSync(`${here}/${name}`, "utf8")))
   )
   expect([...tested].toSorted()).toEqual(rows.filter((id) => !(id in later)).toSorted())
+})
+
+it.skipIf(!isHere)("gives every row of the table to users, to run against their own code", () => {
+  const ids = new Set(Conformance.rows.map(({ id }) => id))
+  expect([...ids].toSorted()).toEqual(rowsOf(readFileSync(file, "utf8")).toSorted())
 })

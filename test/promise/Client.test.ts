@@ -155,7 +155,9 @@ describe("createClient", () => {
     expect(wrong({ llm: { provider: "openai", model: "m", baseUrl: "nowhere" } })).toMatch(/^llm\.baseUrl: "nowhere"/)
     expect(wrong({ llm: { provider: "openai" } })).toMatch(/^llm\.model/)
     expect(wrong({ concurrency: 20 })).toMatch(/^createClient\.concurrency: there is no such option; .*maxConcurrency/)
-    expect(wrong({ sandbox: { provider: "cloud" } })).toBe('sandbox.provider: "cloud" is not one of "local"')
+    expect(wrong({ sandbox: { provider: "cloud" } })).toBe(
+      'sandbox.provider: "cloud" is not one of "local", "process", "e2b", "rest"'
+    )
     expect(wrong({ sandbox: { provider: "local", sessions: 1 } })).toMatch(
       /^sandbox\.sessions: there is no such option/
     )

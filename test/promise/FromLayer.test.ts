@@ -88,6 +88,24 @@ describe("fromLayer", () => {
     expect(await time.run(() => settled(soon.generateText("hello")))).toMatchObject(late)
   })
 
+  it("ends a call for vectors at its timeout, too", async () => {
+    const time = VirtualTime.make()
+    await using client = fromLayer(time.provide(TestEmbedder.layer(Effect.never)))
+    const late = { code: "DeadlineExceeded", inputs: 2, finished: 0 }
+    expect(await time.run(() => settled(client.embedMany(["a", "b"], { timeout: "2 minutes" })))).toMatchObject(late)
+    expect(time.elapsed()).toBeGreaterThanOrEqual(120_000)
+    const soon = client.with({ timeout: "1 minute" })
+    expect(await time.run(() => settled(soon.embed("a")))).toMatchObject({ code: "DeadlineExceeded" })
+  })
+
+  it("ends a run at its timeout, and at its client's deadline, though its double never replies", async () => {
+    await using client = fromLayer(TestSandbox.layer(Effect.never))
+    const run = (options: { readonly timeout?: number }) => settled(client.executeCode("1", "python", options))
+    expect(await run({ timeout: 100 })).toMatchObject({ code: "ExecutionTimeout" })
+    const soon = client.with({ deadline: new Date(Date.now() + 100) })
+    expect(await settled(soon.executeCode("1"))).toMatchObject({ code: "DeadlineExceeded" })
+  })
+
   it("puts a logger around the layer's services", async () => {
     const lines: Array<string> = []
     const note = (line: string) => void lines.push(line)

@@ -83,6 +83,8 @@ const samples: Samples = {
   SessionLost: [new SandboxError.SessionLost({ why: "killed", description, cause: both })],
   LimitExceeded: [new SandboxError.LimitExceeded({ limit: "queue", description })],
   UnsupportedLanguage: [new SandboxError.UnsupportedLanguage({ language: "cobol", supported: ["python"] })],
+  Unsupported: [new SandboxError.Unsupported({ operation: "runCommand", description })],
+  FileFailed: [new SandboxError.FileFailed({ path: "/tmp/a", why: "notFound", description })],
   ExecutionFailed: [
     new SandboxError.ExecutionFailed({
       name: "ValueError",

@@ -32,8 +32,13 @@ const table: Readonly<Record<string, Room>> = {
     unstable: ["http", "ai", "process", "FileSystem", "PlatformError"],
     packages: [...node, "pyodide", "quickjs-emscripten-core", "@jitl/quickjs-wasmfile-release-sync"]
   },
-  vector: { folders: wire, unstable: ["http", "ai", "sql"], packages: ["node:"] },
-  work: { folders: wire, unstable: ["persistence", "sql", "FileSystem", "PlatformError"], packages: ["node:"] },
+  vector: { folders: wire, unstable: ["http", "ai", "sql"], packages: ["node:", "@effect/sql-pg"] },
+  work: {
+    folders: wire,
+    // The reactivity is what a SqlClient of Effect is made with.
+    unstable: ["persistence", "sql", "reactivity", "FileSystem", "PlatformError"],
+    packages: ["node:"]
+  },
   cluster: { folders: [...wire, "work"], unstable: ["cluster", "workflow", "sql"], packages: ["node:"] },
   agent: { folders: [...wire, ...rooms], unstable: ["ai"], packages: [] },
   // synckit alone carries `holdfast/sync`; `holdfast/promise` does not load it.
@@ -41,7 +46,7 @@ const table: Readonly<Record<string, Room>> = {
   testing: { folders: [...hall, "promise"], unstable: ["http", "ai", "testing", "TestSchema"], packages: ["node:"] },
   cli: {
     folders: [...hall, "testing"],
-    unstable: ["http", "cli", "process", "FileSystem", "PlatformError", "Path", "Terminal", "Stdio"],
+    unstable: ["http", "ai", "cli", "process", "FileSystem", "PlatformError", "Path", "Terminal", "Stdio"],
     packages: [...node, "cli-progress", "cli-table3"]
   },
   // src/index.ts, the table of contents

@@ -42,6 +42,20 @@ describe("Fault.sandbox", () => {
     })
   }
 
+  it.effect("makes sessions that can be copied with all that they do", () =>
+    within(
+      Fault.planUnsafe({ rate: 0 }),
+      Effect.scoped(
+        Effect.gen(function* () {
+          const session = { ...(yield* Sandbox.create({ language: "javascript" })) }
+          yield* session.interrupt
+          yield* session.reset
+          assert.strictEqual((yield* session.runCode("hi")).stdout, "hi")
+        })
+      )
+    )
+  )
+
   it.effect("waits for a silent sandbox as long as a create may take", () =>
     within(
       always("silence"),
@@ -97,6 +111,27 @@ describe("Fault.sandbox", () => {
         assert.strictEqual((yield* Effect.flip(session.runCode("hi"))).code, "SessionLost")
       }).pipe(Effect.scoped)
     )
+  )
+
+  it.effect("loses a session to a command too, its files with it, until it is reset", () =>
+    Effect.gen(function* () {
+      for (const isStream of [false, true]) {
+        const sandbox = Fault.sandbox(always("cut"))(TestSandbox.layer("", { commands: ({ command }) => command }))
+        const test = Effect.gen(function* () {
+          const session = yield* Sandbox.create()
+          yield* session.files.write("a", "1")
+          const command = isStream ? Stream.runDrain(session.streamCommand("ls")) : session.runCommand("ls")
+          const { reason } = yield* Effect.flip(command)
+          assert.deepInclude(reason, { _tag: "SessionLost", why: "killed" })
+          for (const use of [session.files.read("a"), session.interrupt, session.extend("1 hour")])
+            assert.strictEqual((yield* Effect.flip(use)).reason, reason)
+          assert.strictEqual((yield* Effect.flip(session.createContext())).reason, reason)
+          yield* session.reset
+          assert.strictEqual((yield* session.runCommand("ls")).stdout, "ls")
+        })
+        yield* Effect.provide(Effect.scoped(test), sandbox)
+      }
+    })
   )
 
   it.effect("is slow where it is told to be, creates and runs", () =>

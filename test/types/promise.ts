@@ -3,10 +3,12 @@ import {
   type Client,
   type CloseReport,
   closeOnSignals,
+  type CommandResult,
   createClient,
   type Derived,
   type DrainReport,
   type Execution,
+  type Flow,
   LlmError,
   type LogFields,
   type ObjectSource,
@@ -37,6 +39,26 @@ createClient({ llm: { provider: "openai" } })
 createClient({ sandbox: { provider: "cloud" } })
 // @ts-expect-error a time has a unit that exists
 createClient({ timeout: { total: "10 fortnights" } })
+
+// Each sandbox has its own options.
+createClient({ sandbox: { provider: "local", os: "require", grace: "1s", limits: { outputBytes: 1000 } } })
+createClient({ sandbox: { provider: "process", readable: ["/data"], lifetime: "10 minutes" } })
+createClient({ sandbox: { provider: "e2b", apiKey: "e2b_", template: "base", lifetime: "10m" } })
+createClient({ sandbox: { provider: "rest", baseUrl: "http://127.0.0.1:8080", apiKey: "k", features: ["files"] } })
+// @ts-expect-error walls are those of this machine
+createClient({ sandbox: { provider: "e2b", os: "require" } })
+// @ts-expect-error a service has an address
+createClient({ sandbox: { provider: "rest" } })
+// @ts-expect-error the embedded sandbox has no key
+createClient({ sandbox: { provider: "local", apiKey: "k" } })
+// @ts-expect-error templates are E2B's
+createClient({ sandbox: { provider: "process", template: "base" } })
+// @ts-expect-error a time has a unit that exists
+createClient({ sandbox: { provider: "local", grace: "10 fortnights" } })
+// @ts-expect-error no such language
+createClient({ sandbox: { provider: "local", languages: ["cobol"] } })
+// @ts-expect-error no such feature
+createClient({ sandbox: { provider: "rest", baseUrl: "http://a", features: ["telepathy"] } })
 // @ts-expect-error a time has a unit
 createClient({ retry: { base: "500" } })
 // @ts-expect-error the name is maxConcurrency
@@ -250,6 +272,29 @@ client.createSession().then((session) => {
   session.streamCode("1").text()
 })
 
+client.createSession({ language: "typescript", cwd: "/tmp", lifetime: "10 minutes" }).then(async (session) => {
+  expectTypeOf(session.runCommand("ls", { stdin: "a" })).resolves.toEqualTypeOf<CommandResult>()
+  expectTypeOf(session.streamCommand("ls").result()).resolves.toEqualTypeOf<CommandResult>()
+  expectTypeOf(session.files.read("a")).resolves.toEqualTypeOf<Uint8Array>()
+  expectTypeOf(session.files.download("a")).toEqualTypeOf<Flow<Uint8Array>>()
+  session.files.upload("a", new Blob(["a"]).stream(), { signal })
+  session.files.upload("a", (async function* () {})())
+  // @ts-expect-error texts are written, not uploaded
+  session.files.upload("a", "text")
+  // @ts-expect-error nobody promises all of it
+  session.files.download("a").result()
+  const context = await session.createContext({ language: "python" })
+  session.runCode("1", { context })
+  // @ts-expect-error a context is an object
+  session.runCode("1", { context: "c-1" })
+  // @ts-expect-error a lifetime has a unit
+  session.extend("10")
+  expectTypeOf(session.interrupt()).resolves.toEqualTypeOf<void>()
+  expectTypeOf(session.reset({ signal })).resolves.toEqualTypeOf<void>()
+  // @ts-expect-error a session of its own has no contexts
+  client.executeCode("1", "python", { context })
+})
+
 // Code is in no line for slots.
 client.executeCode("1", "python", { signal, timeout: "5 seconds", env: { A: "1" } })
 // @ts-expect-error no class
@@ -280,7 +325,7 @@ client
 // @ts-expect-error a time has a unit that exists
 client.with({ deadline: "10 fortnights" })
 expectTypeOf(client.drain({ grace: "5 seconds" })).resolves.toEqualTypeOf<DrainReport>()
-expectTypeOf(client.with({})).not.toHaveProperty("chat")
+expectTypeOf(client.with({}).chat).toEqualTypeOf<Client["chat"]>()
 // @ts-expect-error closing is left to the client that it came from
 client.with({}).close()
 // @ts-expect-error a default changes what calls ask for, never what they share

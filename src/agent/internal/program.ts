@@ -34,15 +34,28 @@ const solutionOf = (code: string, frame: Frame): string => {
 
 const defines = (code: string, frame: Frame): boolean => definition(frame).test(code)
 
-const definition = ({ language, entryPoint }: Frame): RegExp => {
-  const name = entryPoint.replace(/[^\w]/g, "\\$&")
-  return language === "python"
-    ? new RegExp(`^(?:(?:async\\s+)?def|class)\\s+${name}\\b|^${name}\\s*=`, "m")
-    : new RegExp(
-        `^(?:export\\s+)?(?:(?:async\\s+)?function\\s*\\*?|class|const|let|var)\\s+${name}(?![\\w$])|^${name}\\s*=`,
-        "m"
-      )
+const script = (name: string): RegExp =>
+  new RegExp(
+    `^(?:export\\s+)?(?:(?:async\\s+)?function\\s*\\*?|class|const|let|var)\\s+${name}(?![\\w$])|^${name}\\s*=`,
+    "m"
+  )
+
+/** How a language begins a definition, at the start of a line. */
+const definitions: Readonly<Record<Language, (name: string) => RegExp>> = {
+  python: (name) => new RegExp(`^(?:(?:async\\s+)?def|class)\\s+${name}\\b|^${name}\\s*=`, "m"),
+  javascript: script,
+  typescript: script,
+  bash: (name) => new RegExp(`^(?:function\\s+${name}\\b|${name}\\s*\\(\\s*\\))`, "m"),
+  r: (name) => new RegExp(`^${name}\\s*(?:<-|=)`, "m"),
+  java: (name) =>
+    new RegExp(
+      `^.*\\b(?:class|interface|enum|record) +${name}\\b|^ *(?:(?:public|protected|private|static|final) +)+[\\w<>, \\[\\]]+ ${name} *\\(`,
+      "m"
+    )
 }
+
+const definition = ({ language, entryPoint }: Frame): RegExp =>
+  definitions[language](entryPoint.replace(/[^\w]/g, "\\$&"))
 
 const fencedBlocks = (text: string): Array<string> => {
   const blocks: Array<string> = []

@@ -1,7 +1,14 @@
 /** What the agent says to the model. */
 import type { Execution, Language } from "../../sandbox/Sandbox.ts"
 
-const names: Record<Language, string> = { python: "Python", javascript: "JavaScript" }
+const names: Record<Language, string> = {
+  python: "Python",
+  javascript: "JavaScript",
+  typescript: "TypeScript",
+  bash: "Bash",
+  r: "R",
+  java: "Java"
+}
 
 /** Long tracebacks repeat themselves; the end says what failed. About 500 tokens. */
 const maxReportCharacters = 2000

@@ -7,7 +7,7 @@ import * as HttpClientRequest from "effect/http/HttpClientRequest"
 import * as Redacted from "effect/Redacted"
 import type * as Scope from "effect/Scope"
 import * as Net from "node:net"
-import { create, type Language, type Sandbox } from "../../sandbox/Sandbox.ts"
+import { create, type Sandbox } from "../../sandbox/Sandbox.ts"
 import type { Place } from "./endpoint.ts"
 
 /** `missing` is not there and says what to do; `weak` works, with a wall less. */
@@ -95,7 +95,7 @@ const bait = Effect.acquireRelease(
 )
 
 /** Prints 1, then the names of the ways out that are open. */
-const programs: Readonly<Record<Language, (port: number, file: string) => string>> = {
+const programs: Readonly<Record<"python" | "javascript", (port: number, file: string) => string>> = {
   python: (port, file) => `
 import os, socket, subprocess
 def is_open(way):
@@ -133,7 +133,7 @@ console.log(Object.keys(ways).filter((name) => isOpen(ways[name])).join())
 
 /** Whether a session starts, runs a program, and keeps it inside. */
 export const checkSandbox = Effect.fnUntraced(function* (
-  language: Language
+  language: "python" | "javascript"
 ): Effect.fn.Return<ReadonlyArray<Check>, never, Sandbox | Scope.Scope> {
   const began = yield* Clock.currentTimeMillis
   const server = yield* bait

@@ -21,10 +21,21 @@ export interface Endpoint {
   readonly secret: Redacted.Redacted<string> | undefined
 }
 
+/** What a person may set about the sandbox. */
+export interface SandboxFlags {
+  /** The embedded one, or the system's interpreters. Default: `"local"`. */
+  readonly engine?: "local" | "process" | undefined
+  /** Whether a wall of the operating system is used, wanted, or left out. */
+  readonly os?: "auto" | "require" | "off" | undefined
+  /** Of the guest, for each language. */
+  readonly memoryBytes?: number | undefined
+  readonly fileBytes?: number | undefined
+}
+
 export interface Floors {
   /** Without a policy: one request is one request. */
   readonly http: Layer.Layer<HttpClient>
   readonly llm: (endpoint: Endpoint, policy: Policy.Options) => Layer.Layer<Llm>
   /** `sessions`: how many are open at once. */
-  readonly sandbox: (sessions: number) => Layer.Layer<Sandbox>
+  readonly sandbox: (sessions: number, flags?: SandboxFlags) => Layer.Layer<Sandbox>
 }

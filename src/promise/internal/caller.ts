@@ -1,28 +1,31 @@
 /** The calls of a client, and of those that are derived from it: each with defaults of its own over what they share. */
-import * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
 import * as Stream from "effect/Stream"
 import { Embedder } from "../../llm/Embedder.ts"
 import { Llm } from "../../llm/Llm.ts"
 import * as Deadline from "../../policy/Deadline.ts"
-import { DeadlineExceeded } from "../../policy/PolicyError.ts"
-import * as Timer from "../../policy/Timer.ts"
-import { SandboxError } from "../../sandbox/SandboxError.ts"
 import { heard, run } from "../Bridge.ts"
 import type { Derived } from "../Client.ts"
 import { checkInputs } from "../Embeddings.ts"
 import { type Http, make as makeHttp } from "../Http.ts"
 import { toRequest } from "../Input.ts"
 import { ofAnswers, ofAnswerStream } from "../Logger.ts"
-import { generateObject, runTools, streamTools } from "../Objects.ts"
 import type { CallDefaults, CallOptions } from "../Options.ts"
-import { make as makeSession, runOnce, throwUnlessOk, toExecution } from "../Session.ts"
+import { make as makeSession, runOnce } from "../Session.ts"
 import { mapSettled } from "../Settled.ts"
+import { make as makeVectors, type Vectors } from "../Vectors.ts"
 import { checkCall, checkDefaults, signalOf, toDeadline } from "./callOptions.ts"
+import { LateDoor } from "./openAiLateDoor.ts"
+import { Chat } from "./openAiResources.ts"
+import { throwUnlessOk, toExecution } from "./executed.ts"
 import { over } from "./over.ts"
 import { readingAnswer, readingTools } from "./reading.ts"
+import { SandboxTime } from "./sandboxTime.ts"
 import type { Standing } from "./standing.ts"
 import { streamUnder, together, under } from "./whole.ts"
+
+// Loaded with the first call for an object or with tools.
+const objects = Effect.promise(() => import("../Objects.ts"))
 
 /** What all calls of one caller have, where they do not say otherwise. */
 type Defaults = Omit<CallDefaults, "deadline">
@@ -37,18 +40,28 @@ const overDefaults = <O extends CallDefaults>(defaults: Defaults, options: O | u
 
 export class Caller implements Derived {
   readonly http: Http
+  readonly vectors: Vectors
   protected readonly standing: Standing
   private readonly defaults: Defaults
   /** In milliseconds since the epoch; `Infinity` for none. */
   private readonly deadlineAt: number
+  private readonly sandboxTime: SandboxTime
+  private completions: Chat | undefined
 
   constructor(standing: Standing, defaults: Defaults = {}, deadlineAt = Infinity) {
     const { priority, signal, tenant, timeout } = defaults
     this.standing = standing
     this.defaults = defaults
     this.deadlineAt = deadlineAt
-    const http = makeHttp(standing.wire, standing.calls, { priority, signal, tenant, timeout }, this.within)
-    this.http = http
+    this.sandboxTime = new SandboxTime(deadlineAt)
+    const ofCalls = { priority, signal, tenant, timeout }
+    this.http = makeHttp(standing.wire, standing.calls, ofCalls, this.within)
+    this.vectors = makeVectors(standing.vectors, standing.calls, ofCalls, deadlineAt)
+  }
+
+  get chat(): Chat {
+    const { deadlineAt, defaults, standing } = this
+    return (this.completions ??= new Chat(new LateDoor(standing.chat, standing.calls, { defaults, deadlineAt })))
   }
 
   generateText: Derived["generateText"] = (input, given) =>
@@ -64,13 +77,15 @@ export class Caller implements Derived {
   generateObject: Derived["generateObject"] = (schema, input, given) =>
     heard(() => {
       const options = overDefaults(this.defaults, given)
-      return this.ask(this.telling(generateObject(schema, input, options), "generateObject"), options)
+      const asked = Effect.flatMap(objects, ({ generateObject }) => generateObject(schema, input, options))
+      return this.ask(this.telling(asked, "generateObject"), options)
     })
 
   runTools: Derived["runTools"] = (tools, input, given) =>
     heard(() => {
       const options = overDefaults(this.defaults, given)
-      return this.ask(this.telling(runTools(tools, input, options), "runTools"), options)
+      const asked = Effect.flatMap(objects, ({ runTools }) => runTools(tools, input, options))
+      return this.ask(this.telling(asked, "runTools"), options)
     })
 
   // What is wrong with a stream's options fails its first pull.
@@ -88,7 +103,7 @@ export class Caller implements Derived {
     const { calls, isLogged, llm } = this.standing
     const events = Stream.suspend(() => {
       const options = overDefaults(this.defaults, given)
-      const events = streamTools(tools, input, options)
+      const events = Stream.unwrap(Effect.map(objects, ({ streamTools }) => streamTools(tools, input, options)))
       return streamUnder(isLogged ? ofAnswerStream(events, "streamTools") : events, options)
     })
     return readingTools(this.streamWithin(events), llm, calls, signalOf(given) ?? this.defaults.signal)
@@ -111,14 +126,14 @@ export class Caller implements Derived {
     })
 
   createSession: Derived["createSession"] = (options) =>
-    heard(() => makeSession(this.standing.sandbox, this.standing.calls, this.stopping(options), this.sandboxWithin))
+    heard(() => makeSession(this.standing.sandbox, this.standing.calls, this.stopping(options), this.sandboxTime))
 
   executeCode: Derived["executeCode"] = (code, language = "python", given) =>
     heard(async () => {
       const options = { ...this.stopping(given), language }
-      const { calls, sandbox } = this.standing
-      const ran = this.sandboxWithin(runOnce(code, options))
-      return throwUnlessOk(toExecution(await run(ran, sandbox, calls, options.signal)), options)
+      const { calls, sandbox, sandboxProvider } = this.standing
+      const ran = this.sandboxTime.within(runOnce(code, options))
+      return throwUnlessOk(toExecution(await run(ran, sandbox, calls, options.signal)), options, sandboxProvider)
     })
 
   map: Derived["map"] = (items, f, options = {}) => {
@@ -157,18 +172,5 @@ export class Caller implements Derived {
   private streamWithin<A, E, R>(self: Stream.Stream<A, E, R>): Stream.Stream<A, E, R> {
     const { deadlineAt } = this
     return deadlineAt === Infinity ? self : Stream.provideService(self, Deadline.Current, deadlineAt)
-  }
-
-  /** A sandbox knows no deadline: its calls are interrupted at the end. */
-  private readonly sandboxWithin = <A, R>(
-    self: Effect.Effect<A, SandboxError, R>
-  ): Effect.Effect<A, SandboxError, R> => {
-    const { deadlineAt } = this
-    if (deadlineAt === Infinity) return self
-    return Effect.withFiber((fiber) => {
-      const totalMillis = Math.max(0, deadlineAt - fiber.getRef(Clock.Clock).currentTimeMillisUnsafe())
-      const reason = new DeadlineExceeded({ key: "sandbox", totalMillis, phase: "maybeSent" })
-      return Timer.within(self, totalMillis, () => new SandboxError({ provider: "sandbox", reason }))
-    })
   }
 }

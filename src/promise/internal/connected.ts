@@ -15,7 +15,7 @@ export const missing = ({ cause }: ConfigError, options: string): string =>
   `${cause._tag === "SourceError" ? cause.message : "the environment cannot be read"}; or give createClient ${options}`
 
 /** The environment as it is now: Effect's own provider keeps that of the process's first look. */
-const environment = Layer.unwrap(
+export const environment: Layer.Layer<never> = Layer.unwrap(
   Effect.map(
     Effect.promise(() => import("effect/ConfigProvider")),
     (ConfigProvider) => ConfigProvider.layer(ConfigProvider.fromEnv())

@@ -3,12 +3,10 @@ import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import { Llm } from "../../llm/Llm.ts"
 import * as Price from "../../llm/Price.ts"
-import type { Sandbox } from "../../sandbox/Sandbox.ts"
 import type { HttpOptions, Wire } from "../Http.ts"
 import { type Logger, toLayer } from "../Logger.ts"
-import type { SandboxOptions } from "../Options.ts"
 import type { Fetch, Shared } from "./connected.ts"
-import { hasConnections, localSandbox } from "./node.ts"
+import { hasConnections } from "./node.ts"
 
 /** In the place of a model that was not named. */
 export const noLlm: Layer.Layer<Llm, TypeError> = Layer.effect(
@@ -21,10 +19,6 @@ export const noLlm: Layer.Layer<Llm, TypeError> = Layer.effect(
     )
   )
 )
-
-/** The sandbox of these options. */
-export const sandboxLayer = (options: SandboxOptions): Layer.Layer<Sandbox> =>
-  localSandbox(options.maxSessions === undefined ? {} : { maxSessions: options.maxSessions })
 
 const ofConnections = ["connections", "keepAliveConnections", "http2", "proxy", "tls"] as const
 

@@ -4,8 +4,13 @@ import type { HttpClient } from "effect/http/HttpClient"
 import * as Layer from "effect/Layer"
 import type * as Scope from "effect/Scope"
 import type * as UndiciHttpClient from "../../http/UndiciHttpClient.ts"
-import type { Options as LocalOptions } from "../../sandbox/LocalSandbox.ts"
 import type { Sandbox } from "../../sandbox/Sandbox.ts"
+import type { SandboxError } from "../../sandbox/SandboxError.ts"
+import type { VectorError } from "../../vector/VectorError.ts"
+import type { VectorStore } from "../../vector/VectorStore.ts"
+import type { SandboxOptions } from "../Sandboxes.ts"
+import type { VectorsOptions } from "../Vectors.ts"
+import type { Shared } from "./connected.ts"
 
 /** Whether the client makes its connections itself, so that there is something to set about them. */
 export const hasConnections: boolean = true
@@ -20,11 +25,20 @@ export const connections = (options: UndiciHttpClient.Options): Effect.Effect<Ht
     ({ make }) => make(options)
   )
 
-/** The sandbox on this machine. */
-export const localSandbox = (options: LocalOptions): Layer.Layer<Sandbox> =>
+/** The sandbox of these options. */
+export const sandboxLayer = (options: SandboxOptions, shared: Shared): Layer.Layer<Sandbox, SandboxError> =>
   Layer.unwrap(
     Effect.map(
-      Effect.promise(() => import("../../sandbox/LocalSandbox.ts")),
-      ({ layer }) => layer(options)
+      Effect.promise(() => import("./sandboxes.ts")),
+      (sandboxes) => sandboxes.layer(options, shared)
+    )
+  )
+
+/** The vector store of these options. */
+export const vectorsLayer = (options: VectorsOptions, shared: Shared): Layer.Layer<VectorStore, VectorError> =>
+  Layer.unwrap(
+    Effect.map(
+      Effect.promise(() => import("./vectorStores.ts")),
+      (stores) => stores.layer(options, shared)
     )
   )

@@ -6,11 +6,14 @@ import * as EffectStream from "effect/Stream"
 import type { Whole } from "../../llm/internal/openaiRaw.ts"
 import type { Part } from "../../llm/internal/openaiRawStream.ts"
 import type { RawFailure } from "../../llm/internal/rawFailure.ts"
+import * as Deadline from "../../policy/Deadline.ts"
 import * as Policy from "../../policy/Policy.ts"
 import { type Calls, iterate, run } from "../Bridge.ts"
+import type { CallDefaults } from "../Options.ts"
+import { toSettings } from "./callOptions.ts"
 import { toOpenAiError } from "./openAiFailure.ts"
 import { APIUserAbortError, OpenAIError } from "./openAiErrors.ts"
-import { checkRequest, overrideOf, type RequestOptions } from "./openAiOptions.ts"
+import { checkRequest, mergeHeaders, overrideOf, type RequestOptions, toHeaders } from "./openAiOptions.ts"
 import { type Answered, APIPromise, type Page, PagePromise } from "./openAiPromise.ts"
 import { Stream } from "./openAiStream.ts"
 
@@ -39,21 +42,33 @@ type Runtime = ManagedRuntime.ManagedRuntime<Wire, unknown>
 /** What is asked, with the options of its call as they were given. */
 export type Question = Omit<Asked, "options"> & { readonly options: RequestOptions | undefined }
 
+/** What all calls of one door have, where they do not say otherwise. */
+export interface Standards {
+  readonly defaults: Omit<CallDefaults, "deadline">
+  /** In milliseconds since the epoch; `Infinity` for none. */
+  readonly deadlineAt: number
+}
+
+/** What makes the answer of what came. */
+type Making<A, B> = (answer: A) => B | Promise<B>
+
 /** The calls of one client. */
 export class Door {
   private readonly runtime: Runtime
   private readonly calls: Calls
+  private readonly standards: Standards
 
-  constructor(runtime: Runtime, calls: Calls) {
+  constructor(runtime: Runtime, calls: Calls, standards: Standards = { defaults: {}, deadlineAt: Infinity }) {
     this.runtime = runtime
     this.calls = calls
+    this.standards = standards
   }
 
   /** Sends and waits for the whole answer. `map` makes of it what the caller gets. */
   ask<A extends object, B extends object>(
     question: Question,
     isAnswer: (body: unknown) => body is A,
-    map: (answer: A) => B
+    map: Making<A, B>
   ): APIPromise<B> {
     return new APIPromise(this.answered(question, isAnswer, map))
   }
@@ -67,16 +82,19 @@ export class Door {
     return new PagePromise(this.answered(question, isAnswer, map))
   }
 
-  private async answered<A extends object, B extends object>(
+  /** `isTaken`: the client took the call before it began to close. */
+  async answered<A extends object, B extends object>(
     question: Question,
     isAnswer: (body: unknown) => body is A,
-    map: (answer: A) => B
+    map: Making<A, B>,
+    isTaken = false
   ): Promise<Answered<B>> {
-    const asked = { ...question, options: checkRequest(question.options) }
-    const { signal } = asked.options
+    const { calls, runtime } = this
+    const asked = this.asked(question)
+    const signal = asked.options.signal ?? undefined
     const sent = Effect.flatMap(Wire, (wire) => wire.whole(asked, isAnswer))
-    const whole = await this.told(run(this.timed(sent, asked), this.runtime, this.calls, signal ?? undefined), signal)
-    const data = map(whole.value)
+    const whole = await this.told(run(this.timed(sent, asked), runtime, calls, signal, undefined, isTaken), signal)
+    const data = await map(whole.value)
     // As the package has it: there for who asks, and not in what is printed or sent on.
     Object.defineProperty(data, "_request_id", { value: whole.headers["x-request-id"] ?? null, enumerable: false })
     return { data, head: whole, body: () => whole.text }
@@ -87,11 +105,13 @@ export class Door {
     return new APIPromise(this.opened(question, isChunk))
   }
 
-  private async opened<A extends object>(
+  /** The same for a stream. */
+  async opened<A extends object>(
     question: Question,
-    isChunk: (chunk: unknown) => chunk is A
+    isChunk: (chunk: unknown) => chunk is A,
+    isTaken = false
   ): Promise<Answered<Stream<A>>> {
-    const asked = { ...question, options: checkRequest(question.options) }
+    const asked = this.asked(question)
     const { signal } = asked.options
     if (signal?.aborted === true) throw new APIUserAbortError({ cause: signal.reason })
     const controller = new AbortController()
@@ -102,7 +122,8 @@ export class Door {
       EffectStream.unwrap(Effect.map(Wire, (wire) => this.timedStream(wire.streamed(asked), asked))),
       this.runtime,
       this.calls,
-      controller.signal
+      controller.signal,
+      isTaken
     )
     try {
       const first = await this.told(parts.next(), controller.signal)
@@ -127,14 +148,34 @@ export class Door {
     }
   }
 
-  private timed<A, E, R>(self: Effect.Effect<A, E, R>, { options }: Asked): Effect.Effect<A, E, R> {
-    const override = overrideOf(options)
-    return override === undefined ? self : Effect.provideService(self, Policy.Override, override)
+  /** What is asked, with the defaults where the call does not say otherwise. The headers of both are sent. */
+  private asked({ options: given, ...question }: Question): Asked {
+    const options = checkRequest(given)
+    const { headers, signal } = this.standards.defaults
+    const merged = headers === undefined ? options.headers : toHeaders(mergeHeaders([headers, options.headers]))
+    return { ...question, options: { ...options, headers: merged, signal: options.signal ?? signal } }
   }
 
-  private timedStream<A, E, R>(self: EffectStream.Stream<A, E, R>, { options }: Asked): EffectStream.Stream<A, E, R> {
-    const override = overrideOf(options)
-    return override === undefined ? self : EffectStream.provideService(self, Policy.Override, override)
+  /** The `timeout` of the package bounds one send, and that of the defaults the whole call: both hold. */
+  private settingsOf({ options }: Asked): Policy.CallSettings | undefined {
+    const settings = toSettings(this.standards.defaults)
+    const own = overrideOf(options)
+    if (settings === undefined || own === undefined) return own ?? settings
+    return { ...settings, ...own, timeout: { ...own.timeout, ...settings.timeout } }
+  }
+
+  private timed<A, E, R>(self: Effect.Effect<A, E, R>, asked: Asked): Effect.Effect<A, E, R> {
+    const { deadlineAt } = this.standards
+    const settings = this.settingsOf(asked)
+    const set = settings === undefined ? self : Effect.provideService(self, Policy.Override, settings)
+    return deadlineAt === Infinity ? set : Effect.provideService(set, Deadline.Current, deadlineAt)
+  }
+
+  private timedStream<A, E, R>(self: EffectStream.Stream<A, E, R>, asked: Asked): EffectStream.Stream<A, E, R> {
+    const { deadlineAt } = this.standards
+    const settings = this.settingsOf(asked)
+    const set = settings === undefined ? self : EffectStream.provideService(self, Policy.Override, settings)
+    return deadlineAt === Infinity ? set : EffectStream.provideService(set, Deadline.Current, deadlineAt)
   }
 }
 

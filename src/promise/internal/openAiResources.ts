@@ -3,7 +3,7 @@ import type { Door } from "./openAiCalls.ts"
 import { vectorOf, textOf } from "./openAiVectors.ts"
 import { OpenAIError } from "./openAiErrors.ts"
 import type { RequestOptions } from "./openAiOptions.ts"
-import { isParsed, parse, type ParsedOf, unparsed } from "./openAiParsed.ts"
+import type { ParsedOf } from "./openAiParsed.ts"
 import { type APIPromise, Page, type PagePromise } from "./openAiPromise.ts"
 import { ChatCompletionStream } from "./openAiRunner.ts"
 import type {
@@ -50,10 +50,13 @@ const isModels = (u: unknown): u is ModelList => isObject(u) && "data" in u && A
 
 const same = <A>(answer: A): A => answer
 
+/** What completions need of a door. */
+type Asking = Pick<Door, "ask" | "stream">
+
 /** `chat.completions`. */
 export class Completions {
-  readonly #door: Door
-  constructor(door: Door) {
+  readonly #door: Asking
+  constructor(door: Asking) {
     this.#door = door
   }
 
@@ -76,9 +79,10 @@ export class Completions {
     body: P,
     options?: RequestOptions
   ): APIPromise<ParsedChatCompletion<ParsedOf<P>>> {
-    return this.#whole(body, options, (answer) =>
-      isParsed(body) ? parse<ParsedOf<P>>(answer, body) : unparsed<ParsedOf<P>>(answer)
-    )
+    return this.#whole(body, options, async (answer) => {
+      const { isParsed, parse, unparsed } = await import("./openAiParsed.ts")
+      return isParsed(body) ? parse<ParsedOf<P>>(answer, body) : unparsed<ParsedOf<P>>(answer)
+    })
   }
 
   /** A stream with events and a final completion. It begins at once. */
@@ -94,7 +98,7 @@ export class Completions {
   #whole<B extends object>(
     body: ChatCompletionCreateParamsBase,
     options: RequestOptions | undefined,
-    map: (answer: ChatCompletion) => B
+    map: (answer: ChatCompletion) => B | Promise<B>
   ): APIPromise<B> {
     return this.#door.ask(
       { method: "POST", path: "/chat/completions", operation: "chat", body, options },
@@ -114,7 +118,7 @@ export class Completions {
 /** `chat`. */
 export class Chat {
   readonly completions: Completions
-  constructor(door: Door) {
+  constructor(door: Asking) {
     this.completions = new Completions(door)
   }
 }

@@ -1,7 +1,7 @@
 /** `chat.completions.stream`: a streamed completion with events, an iterator, and promises of its end. */
 import { APIUserAbortError, causedBy, OpenAIError } from "./openAiErrors.ts"
 import { type ChatCompletionStreamEvents, Listeners, type Told } from "./openAiEvents.ts"
-import { isParsed, type Params, parse, unparsed } from "./openAiParsed.ts"
+import type { Params } from "./openAiParsed.ts"
 import type {
   ChatCompletionChunk,
   ChatCompletionMessage,
@@ -11,12 +11,20 @@ import type {
   ParsedChatCompletionMessage,
   ParsedFunctionToolCall
 } from "./openAiShapes.ts"
-import { accumulate, type ChatCompletionSnapshot, finalize } from "./openAiSnapshot.ts"
+import type { ChatCompletionSnapshot } from "./openAiSnapshot.ts"
 import { Stream } from "./openAiStream.ts"
-import { Telling } from "./openAiTelling.ts"
 
 /** Chunks that are read ahead of a loop over them; then the loop's pace is the stream's. As many as the package keeps. */
 const maxAhead = 4_096
+
+/** What reads the chunks; loaded while the first of them is under way. */
+const load = async () => ({
+  ...(await import("./openAiParsed.ts")),
+  ...(await import("./openAiSnapshot.ts")),
+  ...(await import("./openAiTelling.ts"))
+})
+
+type Reader = Awaited<ReturnType<typeof load>>
 
 const done = { done: true, value: undefined } as const
 
@@ -136,18 +144,18 @@ export class ChatCompletionStream<ParsedT = null> implements AsyncIterable<ChatC
   }
 
   async #run(open: (signal: AbortSignal) => PromiseLike<Stream<ChatCompletionChunk>>): Promise<void> {
-    const telling = new Telling<ParsedT>(this.#params, (name, ...args) => this.#listeners.emit(name, ...args))
     try {
-      const stream = await open(this.controller.signal)
+      const [stream, reader] = await Promise.all([open(this.controller.signal), load()])
+      const telling = new reader.Telling<ParsedT>(this.#params, (name, ...args) => this.#listeners.emit(name, ...args))
       this.#listeners.emit("connect")
       for await (const chunk of stream) {
         for (const loop of this.#loops) await loop.room()
-        this.#snapshot = accumulate(this.#snapshot, chunk)
+        this.#snapshot = reader.accumulate(this.#snapshot, chunk)
         for (const loop of this.#loops) loop.push(chunk)
         telling.tell(chunk, this.#snapshot)
       }
       if (this.controller.signal.aborted) throw new APIUserAbortError({ cause: this.controller.signal.reason })
-      this.#complete()
+      this.#complete(reader)
     } catch (error) {
       this.#fail(error)
       throw this.#failure
@@ -158,7 +166,7 @@ export class ChatCompletionStream<ParsedT = null> implements AsyncIterable<ChatC
     }
   }
 
-  #complete(): void {
+  #complete({ finalize, isParsed, parse, unparsed }: Reader): void {
     const snapshot = this.#snapshot
     if (snapshot === undefined) throw new OpenAIError("request ended without sending any chunks")
     const whole = finalize(snapshot)

@@ -7,8 +7,8 @@ import type * as ToolLoop from "../../llm/ToolLoop.ts"
 import type { Usage } from "../../llm/Usage.ts"
 import { type Calls, heard, Iteration } from "../Bridge.ts"
 import type { ToolEvent } from "../Objects.ts"
-import type { Reading, StreamAnswer, StreamToolAnswer, TextReading } from "../Reading.ts"
-import type { Execution, ExecutionEvent } from "../Session.ts"
+import type { Flow, Reading, StreamAnswer, StreamToolAnswer, TextReading } from "../Reading.ts"
+import type { CommandEvent, CommandResult, Execution, ExecutionEvent } from "../Session.ts"
 
 /** Told of each event as it comes; `result` is there after the last one. */
 export interface Gathering<Event, Result> {
@@ -16,7 +16,33 @@ export interface Gathering<Event, Result> {
   readonly result: () => Result | undefined
 }
 
-class Gathered<A, Result, E, R, ER> extends Iteration<A, E, R, ER> implements Reading<A, Result> {
+class Flowing<A, E, R, ER> extends Iteration<A, E, R, ER> implements Flow<A> {
+  readonly abort = (reason: unknown = new DOMException("The stream was aborted", "AbortError")): void =>
+    this.stop(reason)
+
+  readonly toReadableStream = (): ReadableStream<A> => this.streamOf((event) => event)
+
+  /** A web stream of what `pick` makes of the events; `undefined` leaves one out. */
+  protected streamOf<B>(pick: (event: A) => B | undefined): ReadableStream<B> {
+    const loop = this[Symbol.asyncIterator]()
+    const pull = async (out: ReadableStreamDefaultController<B>): Promise<void> => {
+      // A pull that gives nothing is not made again.
+      for (;;) {
+        const next = await loop.next()
+        if (next.done === true) return out.close()
+        const picked = pick(next.value)
+        if (picked !== undefined) return out.enqueue(picked)
+      }
+    }
+    const cancel = async (): Promise<void> => {
+      await this.return()
+    }
+    // Nothing is read before it is asked for.
+    return new ReadableStream<B>({ pull, cancel }, { highWaterMark: 0 })
+  }
+}
+
+class Gathered<A, Result, E, R, ER> extends Flowing<A, E, R, ER> implements Reading<A, Result> {
   private readonly gathering: Gathering<A, Result>
   private whole: Promise<Result> | undefined
 
@@ -42,30 +68,6 @@ class Gathered<A, Result, E, R, ER> extends Iteration<A, E, R, ER> implements Re
       if (result !== undefined) return result
       throw new TypeError("this stream was left before its end and has no result: read it to its end")
     }))
-
-  readonly abort = (reason: unknown = new DOMException("The stream was aborted", "AbortError")): void =>
-    this.stop(reason)
-
-  readonly toReadableStream = (): ReadableStream<A> => this.streamOf((event) => event)
-
-  /** A web stream of what `pick` makes of the events; `undefined` leaves one out. */
-  protected streamOf<B>(pick: (event: A) => B | undefined): ReadableStream<B> {
-    const loop = this[Symbol.asyncIterator]()
-    const pull = async (out: ReadableStreamDefaultController<B>): Promise<void> => {
-      // A pull that gives nothing is not made again.
-      for (;;) {
-        const next = await loop.next()
-        if (next.done === true) return out.close()
-        const picked = pick(next.value)
-        if (picked !== undefined) return out.enqueue(picked)
-      }
-    }
-    const cancel = async (): Promise<void> => {
-      await this.return()
-    }
-    // Nothing is read before it is asked for.
-    return new ReadableStream<B>({ pull, cancel }, { highWaterMark: 0 })
-  }
 }
 
 /** What an answer has said until now, as `Answer` has it. */
@@ -178,3 +180,25 @@ export const readingRun = <E, ER, R>(
   }
   return new Gathered(stream, runtime, calls, signal, { add, result: () => execution })
 }
+
+/** A stream of what a command prints. */
+export const readingCommand = <E, ER, R>(
+  stream: Stream.Stream<CommandEvent, E, R>,
+  runtime: ManagedRuntime.ManagedRuntime<R, ER>,
+  calls: Calls,
+  signal: AbortSignal | undefined
+): Reading<CommandEvent, CommandResult> => {
+  let result: CommandResult | undefined
+  const add = (event: CommandEvent): void => {
+    if (event.type === "done") result = event.result
+  }
+  return new Gathered(stream, runtime, calls, signal, { add, result: () => result })
+}
+
+/** A stream of bytes: nobody wants them all at once, so there is no promise of them. */
+export const readingBytes = <E, ER, R>(
+  stream: Stream.Stream<Uint8Array, E, R>,
+  runtime: ManagedRuntime.ManagedRuntime<R, ER>,
+  calls: Calls,
+  signal: AbortSignal | undefined
+): Flow<Uint8Array> => new Flowing(stream, runtime, calls, signal, false)

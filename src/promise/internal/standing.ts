@@ -7,15 +7,29 @@ import type { Llm } from "../../llm/Llm.ts"
 import type { Prices } from "../../llm/Price.ts"
 import { Draining } from "../../policy/PolicyError.ts"
 import type { Sandbox } from "../../sandbox/Sandbox.ts"
+import type { VectorStore } from "../../vector/VectorStore.ts"
 import { Calls } from "../Bridge.ts"
 import { checkEmbedder, embedderLayer, noEmbedder } from "../Embeddings.ts"
 import { checkHttp, type Wire } from "../Http.ts"
-import { checkLogger, closed as closedWith, type Logger, ofEmbedder, ofLlm, ofSandbox, toLayer } from "../Logger.ts"
+import {
+  checkLogger,
+  closed as closedWith,
+  type Logger,
+  ofEmbedder,
+  ofLlm,
+  ofSandbox,
+  ofVectors,
+  toLayer
+} from "../Logger.ts"
 import { checkClient, type ClientOptions, toPolicy, toPrices } from "../Options.ts"
+import { noVectors } from "../Vectors.ts"
 import { checkLlm } from "./checkLlm.ts"
+import { checkSandbox } from "./checkSandbox.ts"
+import { checkVectors } from "./checkVectors.ts"
 import { bare, type Ground, groundOf, nowOn, runOn } from "./ground.ts"
-import { httpLayer, logged, noLlm, priced, sandboxLayer } from "./layers.ts"
+import { httpLayer, logged, noLlm, priced } from "./layers.ts"
 import { llmLayer } from "./models.ts"
+import { sandboxLayer, vectorsLayer } from "./node.ts"
 import type { Wire as ChatWire } from "./openAiCalls.ts"
 
 /** A layer for each service. Nothing of them is built yet. */
@@ -23,12 +37,15 @@ export interface Layers {
   readonly llm: Layer.Layer<Llm, unknown>
   readonly embedder: Layer.Layer<Embedder, unknown>
   readonly sandbox: Layer.Layer<Sandbox, unknown>
+  readonly vectors: Layer.Layer<VectorStore, unknown>
   readonly wire: Layer.Layer<Wire>
   readonly chat: Layer.Layer<ChatWire, unknown>
 }
 
 /** What the layers of these options are, and what stands around them. */
 export interface Plan extends Layers {
+  /** Who failed, in errors that are made of an execution. */
+  readonly sandboxProvider: string
   readonly logger: Logger | undefined
   readonly prices: Prices | undefined
   readonly ground: Ground
@@ -39,14 +56,17 @@ export interface Plan extends Layers {
 /** Throws a `TypeError` that names the option that is wrong. */
 export const plan = (options: ClientOptions): Plan => {
   checkClient(options)
-  const { embedder, fetch, llm } = options
+  const { embedder, fetch, llm, vectors } = options
   const policy = toPolicy(options)
   const logger = checkLogger(options.logger)
   const shared = { policy, fetch, isLogged: logger !== undefined }
+  const sandbox = checkSandbox(options.sandbox ?? { provider: "local" })
   return {
     llm: llm === undefined ? noLlm : llmLayer(checkLlm(llm), shared),
     embedder: embedder === undefined ? noEmbedder : embedderLayer(checkEmbedder(embedder), shared),
-    sandbox: sandboxLayer(options.sandbox ?? { provider: "local" }),
+    sandbox: sandboxLayer(sandbox, shared),
+    sandboxProvider: (sandbox.provider === "rest" ? sandbox.name : undefined) ?? sandbox.provider,
+    vectors: vectors === undefined ? noVectors : vectorsLayer(checkVectors(vectors), shared),
     wire: httpLayer(checkHttp(options.http ?? {}), shared),
     chat: Layer.unwrap(
       Effect.map(
@@ -67,24 +87,28 @@ export class Standing {
   readonly llm: Runtime<Llm>
   readonly embedder: Runtime<Embedder>
   readonly sandbox: Runtime<Sandbox>
+  readonly vectors: Runtime<VectorStore>
   readonly wire: Runtime<Wire, never>
   readonly chat: Runtime<ChatWire>
   readonly isLogged: boolean
+  readonly sandboxProvider: string
   /** Aborted when the client's grace has ended: the signal of `map`'s callbacks. */
   readonly over = new AbortController()
   private readonly logger: Logger | undefined
   private readonly ground: Ground
 
-  constructor({ ground, logger, memoMap, prices, ...layers }: Plan) {
+  constructor({ ground, logger, memoMap, prices, sandboxProvider, ...layers }: Plan) {
     const on = <A, E>(layer: Layer.Layer<A, E>, below = ground): Runtime<A, E> =>
       ManagedRuntime.make(below(layer), { memoMap })
     this.llm = on(priced(logged(layers.llm, logger, ofLlm), prices))
     this.embedder = on(priced(logged(layers.embedder, logger, ofEmbedder), prices))
     // A guest is a process, which keeps the machine's time.
     this.sandbox = on(logged(layers.sandbox, logger, ofSandbox), bare)
+    this.vectors = on(logged(layers.vectors, logger, ofVectors))
     this.wire = on(logged(layers.wire, logger, (layer) => layer))
     this.chat = on(logged(layers.chat, logger, (layer) => layer))
     this.isLogged = logger !== undefined
+    this.sandboxProvider = sandboxProvider
     this.logger = logger
     this.ground = ground
   }
@@ -104,8 +128,8 @@ export class Standing {
     calls.interruptAll()
     // Closing the runtimes waits for what was interrupted and gives sockets and sandboxes back.
     await Promise.allSettled(Array.from(calls.resources, (close) => close()))
-    const { chat, embedder, llm, sandbox, wire } = this
-    await Promise.all([llm, embedder, sandbox, wire, chat].map((runtime) => runtime.dispose()))
+    const { chat, embedder, llm, sandbox, vectors, wire } = this
+    await Promise.all([llm, embedder, sandbox, vectors, wire, chat].map((runtime) => runtime.dispose()))
   }
 
   async tell(report: { readonly finished: number; readonly interrupted: number }): Promise<void> {

@@ -47,6 +47,8 @@ const classes = {
   SessionLost: Sandbox.SessionLost,
   LimitExceeded: Sandbox.LimitExceeded,
   UnsupportedLanguage: Sandbox.UnsupportedLanguage,
+  Unsupported: Sandbox.Unsupported,
+  FileFailed: Sandbox.FileFailed,
   ExecutionFailed: Sandbox.ExecutionFailed,
   ExecutionTimeout: Sandbox.ExecutionTimeout
 } satisfies { readonly [Tag in Known["_tag"]]: new (fields: never) => Extract<Known, { readonly _tag: Tag }> }

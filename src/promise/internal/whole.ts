@@ -44,7 +44,7 @@ const totalOf = (fiber: AnyFiber): number =>
 const nowOf = (fiber: AnyFiber): number => fiber.getRef(Clock.Clock).currentTimeMillisUnsafe()
 
 /** The same, or what is left of the deadline around. */
-const leftOf = (fiber: AnyFiber): number =>
+export const leftOf = (fiber: AnyFiber): number =>
   Math.min(totalOf(fiber), Math.max(0, fiber.getRef(Deadline.Current) - nowOf(fiber)))
 
 /** The end of so much time, or of what there is around. */
@@ -77,7 +77,7 @@ export const ofSeveral = <E>(layer: Layer.Layer<Llm, E>, policy: Policy.Policy):
   })
 
 /** A model that keeps the deadline itself fails with its own story, this much before all is interrupted. */
-const graceMillis = 50
+export const graceMillis = 50
 
 /** A call of several answers, until its time is over. */
 class Whole {
@@ -148,12 +148,3 @@ export const streamInTime = <A, E, R>(
       )
     })
   )
-
-/** The same model, which need not know of times itself: a call that takes longer than it may is interrupted. */
-export const timed = ({ generateText, streamText }: Llm["Service"]): Llm["Service"] => {
-  const llm: Llm["Service"] = {
-    generateText: (request) => Effect.provideService(inTime(generateText(request), "generateText"), Llm, llm),
-    streamText: (request) => Stream.provideService(streamInTime(streamText(request), "streamText"), Llm, llm)
-  }
-  return llm
-}

@@ -25,13 +25,16 @@ const match = (pattern: RegExp, code: string, at: number): number => {
   return pattern.test(code) ? pattern.lastIndex : at
 }
 
+/** Templates within templates, beyond what anybody writes: the scanner's own stack must hold. */
+const maxDepth = 100
+
 /** End of the template literal that starts at `at`, `-1` when it has none. */
-const template = (code: string, at: number): number => {
+const template = (code: string, at: number, depth: number): number => {
   for (let i = at + 1; i < code.length; i++) {
     if (code[i] === "\\") i++
     else if (code[i] === "`") return i + 1
     else if (code[i] === "$" && code[i + 1] === "{") {
-      const end = skipBraces(code, i + 2)
+      const end = depth < maxDepth ? skipBraces(code, i + 2, depth + 1) : -1
       if (end < 0) return -1
       i = end - 1
     }
@@ -39,11 +42,11 @@ const template = (code: string, at: number): number => {
   return -1
 }
 
-const skipBraces = (code: string, at: number): number => {
+const skipBraces = (code: string, at: number, nested: number): number => {
   let depth = 1
   let before: Token | undefined
   for (let i = at; ;) {
-    const token = next(code, i, before)
+    const token = next(code, i, before, nested)
     if (token === undefined) return -1
     if (token.text === "{") depth++
     if (token.text === "}" && --depth === 0) return token.end
@@ -56,13 +59,13 @@ const endsExpression = (token: Token | undefined): boolean =>
   token !== undefined &&
   (/^[)\]}'"`]/.test(token.text) || (/^[\p{ID_Start}$_\d#]/u.test(token.text) && !open.has(token.text)))
 
-const next = (code: string, at: number, before: Token | undefined): Token | undefined => {
+const next = (code: string, at: number, before: Token | undefined, nested = 0): Token | undefined => {
   const start = match(blank, code, at)
   if (start >= code.length) return undefined
   const newLine = code.slice(at, start).includes("\n")
   const token = (end: number) => (end < 0 ? undefined : { text: code.slice(start, end), start, end, newLine })
   const char = code[start]
-  if (char === "`") return token(template(code, start))
+  if (char === "`") return token(template(code, start, nested))
   for (const pattern of [word, quoted]) {
     const end = match(pattern, code, start)
     if (end > start) return token(end)

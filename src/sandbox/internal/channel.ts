@@ -3,7 +3,9 @@
  * event loop, so no timer, promise or socket of anything inside it can ever fire.
  */
 import * as Fs from "node:fs"
-import { strings, type Boot, type Raised, type Reply } from "./frame.ts"
+import { strings } from "./fields.ts"
+import { decodeRequest, resultCost, type Boot, type Raised, type Reply, type Run } from "./frame.ts"
+import { answer, type GuestFiles } from "./guestFiles.ts"
 
 /** The file in which the parent writes the number of the run to stop. Inherited, and already unlinked. */
 const cancelFd = 3
@@ -105,15 +107,17 @@ export class Channel {
   }
 
   /** Takes a result of the guest: JSON of a record of strings. Anything else is dropped. */
-  result(json: string): void {
+  result(json: string | Uint8Array): void {
     if (this.run === 0) return
-    this.resultLeft -= json.length
+    // Before it is read: a guest may hand over all of its memory as one result.
+    this.resultLeft -= json.length + resultCost
     if (this.resultLeft < 0) {
       this.cut = true
       return
     }
     try {
-      const result = strings(JSON.parse(json))
+      // The Python driver writes ASCII.
+      const result = strings(JSON.parse(typeof json === "string" ? json : Buffer.from(json).toString("latin1")))
       if (result !== undefined) this.send({ t: "result", result })
     } catch {
       this.cut = true
@@ -169,6 +173,18 @@ export class Channel {
 
   private line(fields: Readonly<Record<string, unknown>>): void {
     writeAll(Buffer.from(JSON.stringify({ ...fields, n: this.boot.nonce }) + "\n"))
+  }
+}
+
+/** Serves what the parent asks for, until it is gone or speaks nonsense. */
+export const serveRequests = (lines: Lines, channel: Channel, files: GuestFiles, execute: (run: Run) => void): void => {
+  channel.send({ t: "ready" })
+  for (;;) {
+    const line = lines.next()
+    const request = line === undefined ? undefined : decodeRequest(line)
+    if (request === undefined) return
+    if (request.t === "run") execute(request)
+    else channel.send(answer(files, request))
   }
 }
 

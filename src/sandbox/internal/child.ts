@@ -13,7 +13,8 @@ import * as Url from "node:url"
 import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
 import { SessionLost } from "../SandboxError.ts"
-import { decodeReply, type Boot, type End, type Reply, type Run } from "./frame.ts"
+import { pieceBytes, type FileAnswer, type FileQuestion, type FileReply } from "./fileFrame.ts"
+import { decodeReply, resultCost, type Boot, type End, type Reply, type Run } from "./frame.ts"
 import { nodePath, type Command, type Wall } from "./wall.ts"
 
 /** How to start a guest. */
@@ -45,6 +46,12 @@ const guestFolder = Path.dirname(guestFile)
 /** V8's heap of the guest: file names and glue, not the guest's data, which is in wasm and in array buffers. */
 const heapMebibytes = 256
 
+/**
+ * Deep recursion must meet the engine's own limit before V8's, which ends the process: by default it does not. Half of
+ * what Linux and macOS give a program; Windows gives less than V8's default.
+ */
+const stackSize = process.platform === "win32" ? [] : ["--stack-size=3900"]
+
 /** The command that runs the guest's code with every door of Node closed that Node can close. */
 export const command = (wall: Wall, readable: ReadonlyArray<string>): Command =>
   wall.wrap(
@@ -54,6 +61,7 @@ export const command = (wall: Wall, readable: ReadonlyArray<string>): Command =>
       ...[guestFolder, ...readable].map((path) => `--allow-fs-read=${path}`),
       "--disallow-code-generation-from-strings",
       `--max-old-space-size=${heapMebibytes}`,
+      ...stackSize,
       "--no-warnings",
       guestFile
     ],
@@ -82,8 +90,18 @@ const cancelFile = (): { readonly write: number; readonly read: number } => {
   }
 }
 
-/** A line may carry the largest result twice over, escaped, and no more. */
-const lineBytes = (boot: Start["boot"]): number => 4 * Math.max(boot.resultBytes, boot.outputBytes) + 65_536
+/** A line may carry the largest result twice over, escaped, or a piece of a file, and no more. */
+const lineBytes = (boot: Start["boot"]): number =>
+  Math.max(4 * Math.max(boot.resultBytes, boot.outputBytes), 2 * pieceBytes) + 65_536
+
+/** How long a guest may think about a file. It takes milliseconds, but the machine may be busy. */
+const answerTimeout = "30 seconds"
+
+/** One question about a file in flight. */
+interface Asking {
+  readonly id: number
+  readonly answer: Deferred.Deferred<FileAnswer, SessionLost>
+}
 
 export class Child {
   readonly pid: number | undefined
@@ -97,6 +115,8 @@ export class Child {
   private pending: Array<Buffer> = []
   private pendingBytes = 0
   private exchange: Exchange | undefined
+  private asking: Asking | undefined
+  private questions = 0
   private stderr = ""
   /** Why it will be, or is, gone. The first reason stands. */
   private lost: SessionLost | undefined
@@ -111,7 +131,8 @@ export class Child {
     try {
       this.process = ChildProcess.spawn(program, args, {
         cwd: "/",
-        env: {},
+        // The guest's clock must not tell where its host is.
+        env: { TZ: "UTC" },
         detached: true,
         windowsHide: true,
         stdio: ["pipe", "pipe", "pipe", file.read]
@@ -150,16 +171,38 @@ export class Child {
   }
 
   /** Sends a run. The caller makes sure that it is the only one. */
-  send(run: Run, onEvent: (event: Event) => void): Exchange {
+  send(run: Omit<Run, "t">, onEvent: (event: Event) => void): Exchange {
     const end = Deferred.makeUnsafe<End, SessionLost>()
     const exchange = { end, onEvent, id: run.id, outputChars: 0, resultChars: 0 }
     if (this.lost !== undefined) Deferred.doneUnsafe(end, Effect.fail(this.lost))
     else {
       this.exchange = exchange
       this.process.ref()
-      this.stdin.write(`${JSON.stringify(run)}\n`)
+      this.stdin.write(`${JSON.stringify({ t: "run", ...run })}\n`)
     }
     return exchange
+  }
+
+  /**
+   * Asks about a file and waits for the answer, as a whole: an interruption waits too. The caller makes sure that
+   * nothing else is in flight.
+   */
+  ask(question: FileQuestion): Effect.Effect<FileAnswer, SessionLost> {
+    return Effect.suspend(() => {
+      if (this.loss !== undefined) return Effect.fail(this.loss)
+      const answer = Deferred.makeUnsafe<FileAnswer, SessionLost>()
+      const id = ++this.questions
+      this.asking = { id, answer }
+      this.process.ref()
+      this.stdin.write(`${JSON.stringify({ t: "file", id, ...question })}\n`)
+      return Deferred.await(answer).pipe(
+        Effect.timeoutOrElse({
+          duration: answerTimeout,
+          orElse: () =>
+            Effect.andThen(this.kill("protocol", "the guest did not answer about a file"), Deferred.await(answer))
+        })
+      )
+    }).pipe(Effect.uninterruptible)
   }
 
   /** Asks the guest to stop run `id`; it looks every few milliseconds, unless it is deep in a C loop. */
@@ -217,7 +260,8 @@ export class Child {
   private settle(code: number | null, signal: string | null): void {
     if (/heap out of memory|Fatal process out of memory/.test(this.stderr))
       this.lose("outOfMemory", "the guest process ran out of heap")
-    else if (signal === "SIGKILL") this.lose("killed", "somebody killed the guest process")
+    // 137: what a wall exits with when what stands behind it was killed so.
+    else if (signal === "SIGKILL" || code === 137) this.lose("killed", "somebody killed the guest process")
     else this.lose("crashed", `the guest process ended (${signal ?? `exit code ${code}`}) ${this.stderr.slice(0, 200)}`)
     this.over()
   }
@@ -233,7 +277,9 @@ export class Child {
     const lost = this.lost ?? new SessionLost({ why: "crashed", description: "the guest process ended" })
     Deferred.doneUnsafe(this.readiness, Effect.fail(lost))
     if (this.exchange !== undefined) Deferred.doneUnsafe(this.exchange.end, Effect.fail(lost))
+    if (this.asking !== undefined) Deferred.doneUnsafe(this.asking.answer, Effect.fail(lost))
     this.exchange = undefined
+    this.asking = undefined
     Deferred.doneUnsafe(this.exited, Effect.void)
   }
 
@@ -282,14 +328,25 @@ export class Child {
         return this.event(reply)
       case "end":
         return this.end(reply)
+      case "file":
+        return this.answer(reply)
     }
+  }
+
+  private answer(answer: FileReply): void {
+    const asking = this.asking
+    if (asking?.id !== answer.id) return this.breach("the guest answered what it was not asked")
+    this.asking = undefined
+    this.process.unref()
+    Deferred.doneUnsafe(asking.answer, Effect.succeed(answer))
   }
 
   private event(event: Event): void {
     const exchange = this.exchange
     if (exchange === undefined) return this.breach("the guest spoke unasked")
-    if (event.t === "out") exchange.outputChars += event.text.length
-    else for (const form of Object.values(event.result)) exchange.resultChars += form.length
+    if (event.t === "out") exchange.outputChars += Math.max(1, event.text.length)
+    else
+      exchange.resultChars += Object.entries(event.result).reduce((sum, form) => sum + form.join("").length, resultCost)
     // The guest cuts at the limit; twice the limit is a guest that no longer does.
     const isFlood = exchange.outputChars > 2 * this.boot.outputBytes || exchange.resultChars > 2 * this.boot.resultBytes
     if (isFlood) this.breach("the guest sent more than its limit")

@@ -33,7 +33,7 @@ TEXT_LIMIT = 64 * 1024
 JSON_LIMIT = 1024 * 1024
 _write, _dumps, _loads, _monotonic, _compile = os.write, json.dumps, json.loads, time.monotonic, compile
 AWAIT = ast.PyCF_ALLOW_TOP_LEVEL_AWAIT
-main = None
+contexts = {}
 base_env = {}
 
 def pause(seconds):
@@ -155,11 +155,21 @@ def show(value):
         builtins._ = value
         display(value)
 
+def context(number):
+    """Variables of their own; whichever runs is __main__, as pickle and dataclasses want it."""
+    if number not in contexts:
+        contexts[number] = types.ModuleType("__main__")
+        contexts[number].__builtins__ = builtins
+    sys.modules["__main__"] = contexts[number]
+    return vars(contexts[number])
+
 def prepare(request):
     request = _loads(request)
     os.environ.clear()
     os.environ.update(base_env)
     os.environ.update(request["env"])
+    if not request["cwd"]:
+        os.makedirs("/home/user", exist_ok=True)
     os.chdir(request["cwd"] or "/home/user")
     name = "<cell %d>" % request["id"]
     code = request["code"]
@@ -175,7 +185,7 @@ def prepare(request):
         else:
             step = _compile(node, name, mode, AWAIT, True)
             steps += [step, bool(step.co_flags & inspect.CO_COROUTINE)]
-    return steps
+    return [*steps, context(request["context"])]
 
 def _strip(error, seen):
     if error is None or id(error) in seen or len(seen) > 1000:
@@ -227,7 +237,6 @@ _GONE = ("js", "pyodide_js", "pyodide", "_pyodide", "_pyodide_core", "_pyodide_b
 
 def start(request):
     """Before the lock closes: fresh randomness, our own streams and loop, and no way to JavaScript by name."""
-    global main
     request = _loads(request)
     sys.meta_path[:] = [f for f in sys.meta_path if not (type(f).__module__ or "").startswith(("_pyodide", "pyodide"))]
     for name in list(sys.modules):
@@ -239,6 +248,7 @@ def start(request):
         sys.builtin_module_names = tuple(n for n in sys.builtin_module_names if n != name)
     sys.excepthook, sys.displayhook = sys.__excepthook__, sys.__displayhook__
     sys.argv = [""]
+    sys.executable = sys._base_executable = ""
     asyncio.events._event_loop_policy = _Policy()
     asyncio.events._set_running_loop(None)
     time.sleep = sleep
@@ -258,9 +268,7 @@ def start(request):
     sys.path[:] = [p for p in sys.path if p.startswith("/lib")]
     sys.path.insert(0, "")
     builtins.display = display
-    main = types.ModuleType("__main__")
-    main.__builtins__ = builtins
-    sys.modules["__main__"] = main
+    context(0)
     gc.freeze()
-    return vars(main)
+    return True
 `

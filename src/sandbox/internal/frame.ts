@@ -5,6 +5,8 @@
  * not exactly one of the shapes below reads as `undefined`, and the parent kills the process. No Effect here: the
  * guest process imports this file, and it must start fast.
  */
+import { count, fields, flag, own, parse, strings, text, type Fields } from "./fields.ts"
+import { decodeFileReply, decodeFileRequest, type FileReply, type FileRequest } from "./fileFrame.ts"
 
 /** The first line to a guest: who it is and what it may use. */
 export interface Boot {
@@ -28,11 +30,22 @@ export interface Boot {
 
 /** Run this. `id` counts from 1. */
 export interface Run {
+  readonly t: "run"
   readonly id: number
   readonly code: string
+  /** The code is TypeScript: its types are taken off first. */
+  readonly isTyped: boolean
+  /** Whose variables it sees: `0` for the session's own. A context is made when its number first comes. */
+  readonly context: number
   readonly env: Readonly<Record<string, string>>
   readonly cwd: string
 }
+
+/** What the parent asks for. */
+export type Request = Run | FileRequest
+
+/** What each result costs beside its text, in bytes: the parent keeps an empty one too. */
+export const resultCost = 256
 
 /** What the guest raised. */
 export interface Raised {
@@ -58,69 +71,29 @@ export type Reply =
   | { readonly t: "out"; readonly stream: "stdout" | "stderr"; readonly text: string }
   | { readonly t: "result"; readonly result: Readonly<Record<string, string>> }
   | End
+  | FileReply
   | { readonly t: "gone"; readonly why: "exited" | "violation" | "crashed" | "outOfMemory"; readonly what: string }
 
-type Fields = Readonly<Record<string, unknown>>
-
-const isFields = (u: unknown): u is Fields => typeof u === "object" && u !== null && !Array.isArray(u)
-
-const parse = (line: string): Fields | undefined => {
-  try {
-    const value: unknown = JSON.parse(line)
-    return isFields(value) ? value : undefined
-  } catch {
-    return undefined
-  }
-}
-
-const own = (fields: Fields, key: string): unknown => (Object.hasOwn(fields, key) ? fields[key] : undefined)
-
-const text = (fields: Fields, key: string): string | undefined => {
-  const value = own(fields, key)
-  return typeof value === "string" ? value : undefined
-}
-
-const count = (fields: Fields, key: string): number | undefined => {
-  const value = own(fields, key)
-  return typeof value === "number" && Number.isSafeInteger(value) ? value : undefined
-}
-
-const flag = (fields: Fields, key: string): boolean | undefined => {
-  const value = own(fields, key)
-  return typeof value === "boolean" ? value : undefined
-}
-
-/** A record of strings, copied into an object without a prototype; `undefined` when it is anything else. */
-export const strings = (value: unknown): Readonly<Record<string, string>> | undefined => {
-  if (!isFields(value)) return undefined
-  const copy: Record<string, string> = Object.create(null)
-  for (const key of Object.keys(value)) {
-    const item = value[key]
-    if (typeof item !== "string") return undefined
-    copy[key] = item
-  }
-  return copy
-}
-
 const raised = (value: unknown): Raised | undefined => {
-  if (!isFields(value)) return undefined
-  const name = text(value, "name")
-  const message = text(value, "value")
-  const traceback = text(value, "traceback")
+  const from = fields(value)
+  if (from === undefined) return undefined
+  const name = text(from, "name")
+  const message = text(from, "value")
+  const traceback = text(from, "traceback")
   return name === undefined || message === undefined || traceback === undefined
     ? undefined
     : { name, value: message, traceback }
 }
 
-const end = (fields: Fields): End | undefined => {
-  const id = count(fields, "id")
-  const ok = flag(fields, "ok")
-  const exitCode = count(fields, "exitCode")
-  const memoryBytes = count(fields, "memoryBytes")
-  const truncated = flag(fields, "truncated")
+const end = (from: Fields): End | undefined => {
+  const id = count(from, "id")
+  const ok = flag(from, "ok")
+  const exitCode = count(from, "exitCode")
+  const memoryBytes = count(from, "memoryBytes")
+  const truncated = flag(from, "truncated")
   if (id === undefined || ok === undefined || exitCode === undefined) return undefined
   if (memoryBytes === undefined || truncated === undefined) return undefined
-  const error = raised(own(fields, "error"))
+  const error = raised(own(from, "error"))
   if (!ok && error === undefined) return undefined
   return { t: "end", id, ok, error: ok ? undefined : error, exitCode, memoryBytes, truncated }
 }
@@ -129,61 +102,71 @@ const reasons = ["exited", "violation", "crashed", "outOfMemory"] as const
 
 const decoders: Readonly<Record<string, (fields: Fields) => Reply | undefined>> = {
   ready: () => ({ t: "ready" }),
-  out: (fields) => {
-    const stream = text(fields, "stream")
-    const data = text(fields, "text")
+  out: (from) => {
+    const stream = text(from, "stream")
+    const data = text(from, "text")
     return data === undefined || (stream !== "stdout" && stream !== "stderr")
       ? undefined
       : { t: "out", stream, text: data }
   },
-  result: (fields) => {
-    const result = strings(own(fields, "result"))
+  result: (from) => {
+    const result = strings(own(from, "result"))
     return result === undefined ? undefined : { t: "result", result }
   },
   end,
-  gone: (fields) => {
-    const why = reasons.find((reason) => reason === own(fields, "why"))
-    return why === undefined ? undefined : { t: "gone", why, what: text(fields, "what") ?? "" }
+  file: decodeFileReply,
+  gone: (from) => {
+    const why = reasons.find((reason) => reason === own(from, "why"))
+    return why === undefined ? undefined : { t: "gone", why, what: text(from, "what") ?? "" }
   }
 }
 
 /** Reads a line of the guest; `undefined` for anything but a well-formed reply that carries the nonce. */
 export const decodeReply = (line: string, nonce: string): Reply | undefined => {
-  const fields = parse(line)
-  if (fields === undefined || own(fields, "n") !== nonce) return undefined
-  const kind = text(fields, "t")
+  const from = parse(line)
+  if (from === undefined || own(from, "n") !== nonce) return undefined
+  const kind = text(from, "t")
   const decode = kind !== undefined && Object.hasOwn(decoders, kind) ? decoders[kind] : undefined
-  return decode?.(fields)
+  return decode?.(from)
 }
 
 /** Reads the first line of the parent. */
 export const decodeBoot = (line: string): Boot | undefined => {
-  const fields = parse(line)
-  if (fields === undefined) return undefined
-  const language = own(fields, "language")
+  const from = parse(line)
+  if (from === undefined) return undefined
+  const language = own(from, "language")
   if (language !== "python" && language !== "javascript") return undefined
   return {
     language,
-    nonce: text(fields, "nonce") ?? "",
-    snapshotOnly: flag(fields, "snapshotOnly") ?? false,
-    engine: text(fields, "engine") ?? "",
-    variant: text(fields, "variant") ?? "",
-    snapshot: text(fields, "snapshot") ?? "",
-    memoryBytes: count(fields, "memoryBytes") ?? 0,
-    fileBytes: count(fields, "fileBytes") ?? 0,
-    fileCount: count(fields, "fileCount") ?? 0,
-    outputBytes: count(fields, "outputBytes") ?? 0,
-    resultBytes: count(fields, "resultBytes") ?? 0,
-    env: strings(own(fields, "env")) ?? {}
+    nonce: text(from, "nonce") ?? "",
+    snapshotOnly: flag(from, "snapshotOnly") ?? false,
+    engine: text(from, "engine") ?? "",
+    variant: text(from, "variant") ?? "",
+    snapshot: text(from, "snapshot") ?? "",
+    memoryBytes: count(from, "memoryBytes") ?? 0,
+    fileBytes: count(from, "fileBytes") ?? 0,
+    fileCount: count(from, "fileCount") ?? 0,
+    outputBytes: count(from, "outputBytes") ?? 0,
+    resultBytes: count(from, "resultBytes") ?? 0,
+    env: strings(own(from, "env")) ?? {}
   }
 }
 
-/** Reads a run that the parent asks for. */
-export const decodeRun = (line: string): Run | undefined => {
-  const fields = parse(line)
-  if (fields === undefined) return undefined
-  const id = count(fields, "id")
-  const code = text(fields, "code")
-  if (id === undefined || code === undefined) return undefined
-  return { id, code, env: strings(own(fields, "env")) ?? {}, cwd: text(fields, "cwd") ?? "" }
+/** Reads what the parent asks for. */
+export const decodeRequest = (line: string): Request | undefined => {
+  const from = parse(line)
+  if (from === undefined) return undefined
+  if (own(from, "t") === "file") return decodeFileRequest(from)
+  const id = count(from, "id")
+  const code = text(from, "code")
+  if (own(from, "t") !== "run" || id === undefined || code === undefined) return undefined
+  return {
+    t: "run",
+    id,
+    code,
+    isTyped: flag(from, "isTyped") ?? false,
+    context: count(from, "context") ?? 0,
+    env: strings(own(from, "env")) ?? {},
+    cwd: text(from, "cwd") ?? ""
+  }
 }

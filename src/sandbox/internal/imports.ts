@@ -144,6 +144,10 @@ export interface Guard {
 /** An import of the wasm module. */
 export type Import = (...args: ReadonlyArray<unknown>) => unknown
 
+/** Emscripten reads a function's wasm signature from `sig` when it puts the function into the table. */
+export const withSignature = (wrapper: Import, open: Import): Import =>
+  "sig" in open ? Object.defineProperty(wrapper, "sig", { value: open.sig }) : wrapper
+
 /** A lock over an import object. It opens once, to boot, and never again after `close`. */
 export interface Lock {
   readonly close: () => void
@@ -164,7 +168,20 @@ const guarded = (name: string, open: Import, isClosed: () => boolean, guard: Gua
   }
 }
 
-const isImport = (u: unknown): u is Import => typeof u === "function"
+export const isImport = (u: unknown): u is Import => typeof u === "function"
+
+/**
+ * An import as a function; `undefined` for memory, tables, globals, tags and numbers. Where Node has JavaScript promise
+ * integration, one import is no function but a `WebAssembly.Suspending`, which calls one: nothing of ours needs it.
+ */
+const callable = (name: string, value: unknown, guard: Guard): Import | undefined => {
+  if (isImport(value)) return value
+  if (typeof value !== "object" || value === null) return undefined
+  const kind: unknown = Reflect.get(Object.getPrototypeOf(value), Symbol.toStringTag)
+  return typeof kind === "string" && passive.has(kind) ? undefined : () => guard.deny(name)
+}
+
+const passive = new Set(["Global", "Memory", "Table", "Tag"].map((kind) => `WebAssembly.${kind}`))
 
 /**
  * Replaces every function of `imports` in place. In place, because Emscripten resolves `dlsym`, the function table and
@@ -178,12 +195,10 @@ export const install = (
   let closed = false
   const isClosed = () => closed
   for (const name of Object.keys(imports)) {
-    const open = imports[name]
-    if (!isImport(open)) continue
+    const open = callable(name, imports[name], guard)
+    if (open === undefined) continue
     const wrapper = guarded(name, (Object.hasOwn(ours, name) ? ours[name] : undefined) ?? open, isClosed, guard)
-    // Emscripten reads a function's wasm signature from `sig` when it puts the function into the table.
-    if ("sig" in open) Object.defineProperty(wrapper, "sig", { value: open.sig })
-    imports[name] = wrapper
+    imports[name] = wrapper === open ? open : withSignature(wrapper, open)
   }
   return {
     close: () => {

@@ -1,12 +1,12 @@
 /**
  * What a JavaScript program expects beside the language, written in that language and run inside the engine: console,
- * timers, `process.env`, `require("assert")`. It reaches the host by the functions of `host` and by nothing else.
+ * timers, `process`, `require("assert")`. It reaches the host by the functions of `host` and by nothing else.
  */
 
-/** Source of a function of `host` that returns what the host keeps. */
-export const source = `(function (host) {
+/** Source of a function of `host`, and of what `preludeFiles` returned, that returns what the host keeps. */
+export const source = `(function (host, files) {
 "use strict"
-const { out, result, now, exit } = host
+const { result, now, exit } = host, { out, cwd, chdir } = files
 const { stringify } = JSON
 const TEXT_LIMIT = 64 * 1024, JSON_LIMIT = 1024 * 1024
 const cut = (text) => text.length <= TEXT_LIMIT ? text : text.slice(0, TEXT_LIMIT) + "... (" + (text.length - TEXT_LIMIT) + " more)"
@@ -117,7 +117,7 @@ globalThis.display = (...values) => { for (const value of values) result(stringi
 globalThis.structuredClone ??= (value) => JSON.parse(stringify(value))
 
 globalThis.process = {
-  argv: [], env: {}, platform: "sandbox", version: "", versions: {}, cwd: () => "/", exit: (code = 0) => exit(Number(code) & 255),
+  argv: [], env: {}, platform: "sandbox", version: "", versions: {}, cwd, chdir, exit: (code = 0) => exit(Number(code) & 255),
   stdout: { write: (text) => { out("stdout", String(text)); return true } },
   stderr: { write: (text) => { out("stderr", String(text)); return true } },
   nextTick: (f, ...args) => { Promise.resolve().then(() => f(...args)) },
@@ -167,9 +167,11 @@ const assert = Object.assign((value, message) => ok(value, message), {
   rejects: async (p, expected) => { let threw = true; try { await (typeof p === "function" ? p() : p); threw = false } catch (error) { caught(error, expected) } if (!threw) missing() }
 })
 assert.strict = assert
+const modules = { ...files.modules, assert, "assert/strict": assert, process: globalThis.process }
 globalThis.require = (name) => {
-  if (["assert", "node:assert", "assert/strict", "node:assert/strict"].includes(name)) return assert
-  throw new Error("Cannot find module '" + name + "': this sandbox has no modules but \\"assert\\"")
+  const known = String(name).replace(/^node:/, "")
+  if (Object.hasOwn(modules, known)) return modules[known]
+  throw new Error("Cannot find module '" + name + "': this sandbox has no modules but " + Object.keys(modules).sort().join(", "))
 }
 
 return {

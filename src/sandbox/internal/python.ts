@@ -7,11 +7,12 @@
 import * as Fs from "node:fs"
 import * as Path from "node:path"
 import * as Url from "node:url"
-import type { Channel, Lines } from "./channel.ts"
-import { writeAll } from "./channel.ts"
+import { serveRequests, writeAll, type Channel, type Lines } from "./channel.ts"
 import * as Driver from "./driver.ts"
-import { decodeRun, type Boot, type Run } from "./frame.ts"
+import * as EmscriptenFiles from "./emscriptenFiles.ts"
+import type { Boot, Run } from "./frame.ts"
 import * as Imports from "./imports.ts"
+import * as LongPaths from "./longPaths.ts"
 import { isEngine, limitFiles, openStreams, type Engine } from "./pythonFiles.ts"
 
 type Anything = Readonly<Record<string, unknown>>
@@ -58,6 +59,7 @@ const instantiate =
     if (!isObject(info) || !isObject(imports) || !isFunction(done)) throw new Error("the engine's imports are missing")
     imports["Jsv_GetError_import"] = () => marker
     imports["JsvError_Check"] = (value: unknown) => (value === marker ? 1 : 0)
+    LongPaths.install(imports, () => state.engine)
     state.lock = Imports.install(imports, replacements(boot, state, channel), {
       exit: (_name, code) => channel.die("exited", String(code)),
       deny: (name) => channel.die("violation", name)
@@ -102,6 +104,8 @@ const loadEngine = async (boot: Boot, state: State, channel: Channel): Promise<E
     createPyodideModule: (settings: unknown) => {
       if (!isObject(settings)) throw new Error("the engine's settings are missing")
       settings["instantiateWasm"] = instantiate(boot, state, channel)
+      // Otherwise the path of this file, which tells a guest where and for whom we are installed.
+      settings["thisProgram"] = "python"
       return create(settings)
     }
   })
@@ -121,11 +125,13 @@ const install = (source: string): string =>
   `import sys, types\n_m = types.ModuleType("_holdfast")\nsys.modules["_holdfast"] = _m\n` +
   `exec(compile(${JSON.stringify(source)}, "<holdfast>", "exec"), vars(_m))\ndel _m`
 
+/** The most that the driver tells about an error: three texts of 64 KiB, each character escaped. */
+const toldBytes = 2 * 1024 * 1024
+
 /** Calls into Python by pointers. 0 is NULL: an exception is set. */
 class Python {
   private readonly engine: Engine
   private readonly functions: Readonly<Record<"prepare" | "drive" | "show" | "explain" | "flush", number>>
-  private readonly globals: number
 
   constructor(engine: Engine, boot: Boot) {
     this.engine = engine
@@ -143,11 +149,11 @@ class Python {
       explain: find("explain"),
       flush: find("flush")
     }
-    this.globals = engine._PyObject_CallOneArg(find("start"), this.string(JSON.stringify({ env: boot.env })))
-    if (this.globals === 0) throw new Error(`the driver did not start: ${this.explain()?.["traceback"]}`)
+    const started = engine._PyObject_CallOneArg(find("start"), this.string(JSON.stringify({ env: boot.env })))
+    if (started === 0) throw new Error(`the driver did not start: ${this.explain()?.["traceback"]}`)
   }
 
-  /** Compiles a run: body, whether it awaits, last expression, whether it awaits. */
+  /** Compiles a run: body, whether it awaits, last expression, whether it awaits, variables. */
   prepare(run: Run): number {
     const request = this.string(JSON.stringify(run))
     const steps = this.engine._PyObject_CallOneArg(this.functions.prepare, request)
@@ -160,7 +166,8 @@ class Python {
     const engine = this.engine
     const code = engine._PyList_GetItem(steps, index)
     const awaits = engine._PyObject_IsTrue(engine._PyList_GetItem(steps, index + 1)) === 1
-    const value = engine._PyEval_EvalCode(code, this.globals, this.globals)
+    const variables = engine._PyList_GetItem(steps, 4)
+    const value = engine._PyEval_EvalCode(code, variables, variables)
     if (!awaits || value === 0) return value
     const awaited = engine._PyObject_CallOneArg(this.functions.drive, value)
     engine._Py_DecRef(value)
@@ -231,7 +238,9 @@ class Python {
     const length = new DataView(this.engine.HEAPU8.buffer).getUint32(size, true)
     this.engine._free(size)
     if (at === 0) this.engine._PyErr_Clear()
-    return at === 0 ? undefined : Buffer.from(this.engine.HEAPU8.subarray(at, at + length)).toString("utf8")
+    // A guest that writes over the driver may tell as much as its memory holds.
+    if (at === 0 || length > toldBytes) return undefined
+    return Buffer.from(this.engine.HEAPU8.subarray(at, at + length)).toString("utf8")
   }
 }
 
@@ -276,7 +285,7 @@ const execute = (python: Python, engine: Engine, state: State, channel: Channel,
   }
   const code = told?.["exitCode"]
   const error = { name: text("name", "Error"), value: text("value", ""), traceback: text("traceback", "") }
-  channel.end(ok, ok ? undefined : error, ok ? 0 : typeof code === "number" ? code : 1, engine.HEAPU8.length)
+  channel.end(ok, ok ? undefined : error, ok ? 0 : Number.isSafeInteger(code) ? Number(code) : 1, engine.HEAPU8.length)
 }
 
 /** Boots, locks and serves until the parent goes. */
@@ -286,15 +295,9 @@ export const serve = async (boot: Boot, lines: Lines, channel: Channel): Promise
   state.engine = engine
   openStreams(engine, channel)
   const python = new Python(engine, boot)
-  limitFiles(engine, boot)
+  const files = EmscriptenFiles.make(engine, limitFiles(engine, boot))
   engine.HEAP8[engine._Py_EMSCRIPTEN_SIGNAL_HANDLING] = 1
   if (state.lock === undefined) throw new Error("the engine was not locked")
   state.lock.close()
-  channel.send({ t: "ready" })
-  for (;;) {
-    const line = lines.next()
-    const run = line === undefined ? undefined : decodeRun(line)
-    if (run === undefined) return
-    execute(python, engine, state, channel, run)
-  }
+  serveRequests(lines, channel, files, (run) => execute(python, engine, state, channel, run))
 }

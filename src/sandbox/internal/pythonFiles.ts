@@ -4,13 +4,14 @@ import { deviceFd } from "./driver.ts"
 import type { Boot } from "./frame.ts"
 
 /** A node of Emscripten's in-memory file system. */
-interface FileNode {
+export interface FileNode {
   readonly mode: number
   readonly contents: unknown
+  readonly usedBytes?: number | undefined
   readonly name_next?: FileNode | null | undefined
 }
 
-interface FileStream {
+export interface FileStream {
   readonly node: FileNode
 }
 
@@ -56,8 +57,14 @@ export interface Engine {
     readonly registerDevice: (device: number, operations: Device) => void
     readonly mkdev: (path: string, mode: number, device: number) => void
     readonly unlink: (path: string) => void
-    readonly open: (path: string, flags: number) => { readonly fd: number }
+    readonly open: (path: string, flags: number) => FileStream & { readonly fd: number }
     readonly close: (stream: unknown) => void
+    readonly read: (stream: unknown, buffer: Uint8Array, offset: number, length: number, at: number) => number
+    readonly write: (stream: unknown, buffer: Uint8Array, offset: number, length: number) => number
+    readonly readdir: (path: string) => ReadonlyArray<string>
+    readonly mkdir: (path: string) => unknown
+    readonly rmdir: (path: string) => void
+    readonly lookupPath: (path: string, options: { readonly follow: boolean }) => { readonly node: FileNode }
     readonly getStream: (fd: number) => unknown
     readonly analyzePath: (path: string) => { readonly exists: boolean }
     readonly ErrnoError: new (errno: number) => Error
@@ -68,7 +75,12 @@ export interface Engine {
       readonly MEMFS: {
         readonly ops_table: {
           readonly file: { readonly stream: { write: Write } }
-          readonly dir: { readonly node: { symlink: (parent: unknown, name: string, target: string) => FileNode } }
+          readonly dir: {
+            readonly node: {
+              symlink: (parent: unknown, name: string, target: string) => FileNode
+              rename: (node: unknown, parent: unknown, name: string) => void
+            }
+          }
         }
         readonly stream_ops: { write: Write }
         resizeFileStorage: (node: FileNode, size: number) => void
@@ -96,6 +108,23 @@ const functions = [
   "_Py_DecRef"
 ]
 
+const fileFunctions = [
+  "makedev",
+  "registerDevice",
+  "mkdev",
+  "unlink",
+  "open",
+  "close",
+  "getStream",
+  "createNode",
+  "read",
+  "write",
+  "readdir",
+  "mkdir",
+  "rmdir",
+  "lookupPath"
+]
+
 /** Whether `u` has what we stand on; the boot fails where it has not. */
 export const isEngine = (u: unknown): u is Engine => {
   if (typeof u !== "object" || u === null) return false
@@ -109,9 +138,7 @@ export const isEngine = (u: unknown): u is Engine => {
     typeof part.get("__Py_NoneStruct") === "number" &&
     typeof files === "object" &&
     files !== null &&
-    ["makedev", "registerDevice", "mkdev", "unlink", "open", "close", "getStream", "createNode"].every(
-      (name) => typeof Reflect.get(files, name) === "function"
-    )
+    fileFunctions.every((name) => typeof Reflect.get(files, name) === "function")
   )
 }
 
@@ -130,14 +157,23 @@ const endOfFile = () => 0
 
 /** Any number that Emscripten does not use itself. */
 const major = 90
+const randomMinor = 8
+
+/** The most bytes that one call gives. */
+const randomBytes = 65_536
+
+const random = (_stream: unknown, buffer: Int8Array, offset: number, length: number) => {
+  const size = Math.min(length, randomBytes)
+  buffer.set(crypto.getRandomValues(new Uint8Array(size)), offset)
+  return size
+}
 
 /** Gives the guest streams 0 to 2 and the driver's device, and takes the terminal away. */
 export const openStreams = (engine: Engine, channel: Channel): void => {
   const { FS } = engine
   const speak = (bytes: Uint8Array) => {
-    const text = Buffer.from(bytes.subarray(1)).toString("latin1") // the driver writes ASCII
-    if (bytes[0] === 0x53 /* S */) channel.sleep(Number(text))
-    else if (bytes[0] === 0x52 /* R */) channel.result(text)
+    if (bytes[0] === 0x53 /* S */) channel.sleep(Number(Buffer.from(bytes.subarray(1, 24)).toString("latin1")))
+    else if (bytes[0] === 0x52 /* R */) channel.result(bytes.subarray(1))
   }
   const devices: ReadonlyArray<readonly [string, Device]> = [
     ["/dev/stdin", device(endOfFile, () => undefined)],
@@ -155,6 +191,14 @@ export const openStreams = (engine: Engine, channel: Channel): void => {
   // Pyodide numbers its terminals from 5 on; whoever still holds such a number speaks to nobody.
   for (let number = 2; number < major; number++)
     for (let minor = 0; minor < 4; minor++) FS.registerDevice(FS.makedev(number, minor), silent)
+  FS.registerDevice(
+    FS.makedev(major, randomMinor),
+    device(random, () => undefined)
+  )
+  for (const path of ["/dev/random", "/dev/urandom"]) {
+    FS.unlink(path)
+    FS.mkdev(path, 0o666, FS.makedev(major, randomMinor))
+  }
   devices.forEach(([path, operations], minor) => {
     FS.registerDevice(FS.makedev(major, minor), operations)
     FS.mkdev(path, 0o666, FS.makedev(major, minor))
@@ -187,12 +231,15 @@ const weigh = (files: Engine["FS"]): { readonly bytes: number; readonly count: n
 /** Bytes are held as whatever array they were written from, signed or not. */
 const capacity = (node: FileNode): number => (ArrayBuffer.isView(node.contents) ? node.contents.byteLength : 0)
 
+/** Tells when a file changed. */
+export type StampOf = (node: FileNode) => number
+
 /**
- * Bounds what files hold. Their bytes lie in the JavaScript heap, which neither the engine's memory limit nor V8's
- * heap limit bounds. The running sums only ever err upwards (a rename over a file, a close of an unlinked one), and
- * are made exact before anything is refused.
+ * Bounds what files hold, and stamps each file that changes from now on. Their bytes lie in the JavaScript heap, which
+ * neither the engine's memory limit nor V8's heap limit bounds. The running sums only ever err upwards (a rename over a
+ * file, a close of an unlinked one), and are made exact before anything is refused.
  */
-export const limitFiles = (engine: Engine, boot: Boot): void => {
+export const limitFiles = (engine: Engine, boot: Boot): StampOf => {
   const { FS } = engine
   const { MEMFS } = FS.filesystems
   const before = weigh(FS)
@@ -203,6 +250,10 @@ export const limitFiles = (engine: Engine, boot: Boot): void => {
     if (!fits()) throw new FS.ErrnoError(ENOSPC)
   }
 
+  const stamps = new WeakMap<FileNode, number>()
+  let changes = 0
+  const touch = (node: FileNode) => stamps.set(node, ++changes)
+
   const write = MEMFS.stream_ops.write
   const limited: Write = (stream, buffer, offset, length, at, own) => {
     const size = capacity(stream.node)
@@ -210,6 +261,7 @@ export const limitFiles = (engine: Engine, boot: Boot): void => {
     const grown = at + length <= size ? size : Math.max(at + length, size < 1 << 20 ? size * 2 : size * 1.125, 256)
     claim(grown - size, 0)
     const written = write(stream, buffer, offset, length, at, own)
+    touch(stream.node)
     bytes += capacity(stream.node) - size
     return written
   }
@@ -222,6 +274,7 @@ export const limitFiles = (engine: Engine, boot: Boot): void => {
     // The old bytes live until the new ones are filled.
     claim(wanted, 0)
     resize(node, wanted)
+    touch(node)
     bytes += capacity(node) - size
   }
 
@@ -230,7 +283,9 @@ export const limitFiles = (engine: Engine, boot: Boot): void => {
     if (name.length > nameChars) throw new FS.ErrnoError(ENAMETOOLONG)
     claim(0, 1)
     count += 1
-    return create(parent, name, mode, number)
+    const node = create(parent, name, mode, number)
+    touch(node)
+    return node
   }
 
   const folders = MEMFS.ops_table.dir.node
@@ -239,4 +294,10 @@ export const limitFiles = (engine: Engine, boot: Boot): void => {
     if (target.length > pathChars) throw new FS.ErrnoError(ENAMETOOLONG)
     return symlink(parent, name, target)
   }
+  const rename = folders.rename
+  folders.rename = (node, parent, name) => {
+    if (name.length > nameChars) throw new FS.ErrnoError(ENAMETOOLONG)
+    rename(node, parent, name)
+  }
+  return (node) => stamps.get(node) ?? 0
 }

@@ -1,26 +1,21 @@
-/** A session on guest processes: one run at a time, each stopped in time, the guest killed when it does not stop. */
+/** A session on guest processes: one thing at a time, each run stopped in time, and all of it over at its lifetime. */
 import * as Clock from "effect/Clock"
 import * as Deferred from "effect/Deferred"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
-import * as Option from "effect/Option"
+import * as FiberHandle from "effect/FiberHandle"
 import * as Queue from "effect/Queue"
+import type * as Scope from "effect/Scope"
 import * as Semaphore from "effect/Semaphore"
 import * as Stream from "effect/Stream"
-import type {
-  Execution,
-  ExecutionError,
-  ExecutionEvent,
-  Isolation,
-  Language,
-  MimeBundle,
-  RunOptions,
-  Session
-} from "../Sandbox.ts"
-import { LimitExceeded, SandboxError, type SessionLost } from "../SandboxError.ts"
-import type { Child, Event, Exchange } from "./child.ts"
-import type { End } from "./frame.ts"
-import { residentBytes } from "./memory.ts"
+import type { ContextOptions, ExecutionEvent, Isolation, Language, RunOptions, Session } from "../Sandbox.ts"
+import { LimitExceeded, SandboxError, Unsupported, UnsupportedLanguage } from "../SandboxError.ts"
+import { Contexts } from "./contexts.ts"
+import type { Engine } from "./engines.ts"
+import type { Guests } from "./guests.ts"
+import * as Idle from "./idle.ts"
+import { supervise, tell, Transcript } from "./running.ts"
+import * as SessionFiles from "./sessionFiles.ts"
 
 /** What a session is made of. */
 export interface Parts {
@@ -30,147 +25,127 @@ export interface Parts {
   readonly languages: ReadonlyArray<Language>
   readonly isolation: Isolation
   readonly env: Readonly<Record<string, string>>
-  /** The guest of a language, started at the first run in it. */
-  readonly guest: (language: Language) => Effect.Effect<Child, SandboxError>
+  readonly cwd: string | undefined
+  readonly lifetime: Duration.Duration
+  readonly guests: Guests
+  /** What runs a language; `undefined` for one that nothing here runs. */
+  readonly engineOf: (language: Language) => Engine["language"] | undefined
   readonly grace: Duration.Duration
+  readonly maxTimeout: Duration.Duration
   readonly codeBytes: number
+  readonly transferBytes: number
+  readonly fileCount: number
   /** What a guest process may hold in all before it is killed. */
-  readonly residentBytes: number
+  readonly residentBytes: (engine: Engine["language"]) => number
 }
 
 const provider = "local"
 
 const fail = (reason: SandboxError["reason"]) => new SandboxError({ provider, reason })
 
-/** What a run has said so far. */
-class Transcript {
-  stdout = ""
-  stderr = ""
-  readonly results: Array<MimeBundle> = []
-  private readonly tell: (event: ExecutionEvent) => void
-
-  constructor(tell: (event: ExecutionEvent) => void) {
-    this.tell = tell
-  }
-
-  add(event: Event): void {
-    if (event.t === "result") {
-      this.results.push(event.result)
-      this.tell({ type: "result", result: event.result })
-      return
-    }
-    this[event.stream] += event.text
-    this.tell({ type: event.stream, text: event.text })
-  }
-}
-
-/** How a run ended, before it is told. `end` is absent when the guest had to be killed. */
-interface Ending {
-  readonly end: End | undefined
-  readonly isTimedOut: boolean
-}
-
-/** Kills a guest that holds more memory than all its limits together allow: a backstop, four times a second. */
-const watch = (child: Child, limit: number): Effect.Effect<never> =>
-  Effect.sleep("250 millis").pipe(
-    Effect.andThen(
-      Effect.suspend(() => {
-        const held = child.pid === undefined ? 0 : residentBytes(child.pid)
-        return held > limit ? child.kill("outOfMemory", `the guest process held ${held} bytes`) : Effect.void
-      })
-    ),
-    Effect.forever
-  )
-
-/** Waits for the end; at `timeout` it asks the guest to stop, `grace` later it kills it. */
-const supervise = Effect.fnUntraced(function* (
-  child: Child,
-  exchange: Exchange,
-  timeout: Duration.Duration,
-  grace: Duration.Duration
-) {
-  const end = Deferred.await(exchange.end)
-  const inTime = yield* Effect.timeoutOption(end, timeout)
-  if (Option.isSome(inTime)) return { end: inTime.value, isTimedOut: false }
-  child.cancel(exchange.id)
-  // A guest that dies of being stopped has timed out all the same.
-  const late = yield* end.pipe(Effect.option, Effect.timeoutOption(grace), Effect.map(Option.flatten))
-  if (Option.isNone(late)) yield* child.kill("killed", "a run did not stop at its timeout, so the guest was killed")
-  return { end: Option.getOrUndefined(late), isTimedOut: true }
+const noShell = new Unsupported({
+  operation: "runCommand",
+  description: "the embedded sandbox has no shell; ProcessSandbox and E2bSandbox have one"
 })
 
-/** After an interruption: stops the run and keeps the guest when it obeys, kills it when it does not. */
-const abandon = (child: Child, exchange: Exchange, grace: Duration.Duration) =>
-  Effect.suspend(() => {
-    child.cancel(exchange.id)
-    return Deferred.await(exchange.end).pipe(
-      Effect.timeoutOption(grace),
-      Effect.flatMap((end) =>
-        Option.isSome(end)
-          ? Effect.void
-          : child.kill("killed", "an interrupted run did not stop, so the guest was killed")
-      ),
-      Effect.ignore
-    )
-  })
-
-const timedOut = (timeout: Duration.Duration, end: End | undefined): ExecutionError => ({
-  name: "TimeoutError",
-  value: `the program did not end within ${Duration.format(timeout)}`,
-  traceback: end?.error?.traceback ?? ""
-})
-
-const tell = (
-  ending: Ending,
-  timeout: Duration.Duration,
-  transcript: Transcript,
-  durationMillis: number
-): Execution => {
-  const { end, isTimedOut } = ending
-  const outcome = isTimedOut ? "timedOut" : end?.ok === true ? "ok" : "failed"
-  return {
-    outcome,
-    stdout: transcript.stdout,
-    stderr: transcript.stderr,
-    results: transcript.results,
-    error: isTimedOut ? timedOut(timeout, end) : end?.error,
-    exitCode: isTimedOut ? 124 : (end?.exitCode ?? 1),
-    durationMillis,
-    memoryBytes: end?.memoryBytes ?? 0,
-    sessionState: end === undefined ? "lost" : "kept",
-    truncated: end?.truncated ?? false
-  }
+/** A run in flight, for those who want to stop it. */
+interface Current {
+  readonly stop: Deferred.Deferred<void>
+  readonly over: Deferred.Deferred<void>
 }
 
-/** Makes the session's methods. */
-export const make = Effect.fnUntraced(function* (parts: Parts): Effect.fn.Return<Session> {
-  const lock = yield* Semaphore.make(1)
-  let runs = 0
-
-  const execute = Effect.fnUntraced(function* (
-    code: string,
-    options: RunOptions,
-    emit: (event: ExecutionEvent) => void
-  ) {
-    if (Buffer.byteLength(code) > parts.codeBytes)
-      return yield* fail(
-        new LimitExceeded({ limit: "codeBytes", description: `the code is longer than ${parts.codeBytes} bytes` })
+/** Kills the session at the end of its lifetime, which may be set anew. */
+const mortality = Effect.fnUntraced(function* (guests: Guests) {
+  const clock = yield* FiberHandle.make()
+  return (lifetime: Duration.Duration) =>
+    Effect.asVoid(
+      FiberHandle.run(
+        clock,
+        Effect.andThen(
+          Idle.after(lifetime),
+          guests.kill("expired", `its lifetime of ${Duration.format(lifetime)} is over; extend sets it anew`)
+        )
       )
-    const child = yield* parts.guest(options.language ?? parts.language)
-    const timeout = Duration.fromInputUnsafe(options.timeout ?? "30 seconds")
+    )
+})
+
+/** Runs of one session, one after another. */
+const runner = (parts: Parts, lock: Semaphore.Semaphore, contexts: Contexts) => {
+  const { guests } = parts
+  let runs = 0
+  let current: Current | undefined
+
+  const target = (options: RunOptions) =>
+    Effect.suspend(() => {
+      const language = options.language ?? options.context?.language ?? parts.language
+      const engine = parts.languages.includes(language) ? parts.engineOf(language) : undefined
+      if (engine === undefined)
+        return Effect.fail(fail(new UnsupportedLanguage({ language, supported: parts.languages })))
+      return Effect.map(contexts.find(options.context, engine), (context) => ({ language, engine, context }))
+    })
+
+  const run = Effect.fnUntraced(function* (code: string, options: RunOptions, stop: Current["stop"], emit: Emit) {
+    const { language, engine, context } = yield* target(options)
+    const child = yield* guests.use(engine)
+    const timeout = Duration.min(Duration.fromInputUnsafe(options.timeout ?? "30 seconds"), parts.maxTimeout)
     const transcript = new Transcript(emit)
     const started = yield* Clock.currentTimeMillis
-    const env = { ...parts.env, ...options.env }
-    const exchange = child.send({ id: ++runs, code, env, cwd: options.cwd ?? "" }, (event) => transcript.add(event))
-    const ending = yield* supervise(child, exchange, timeout, parts.grace).pipe(
-      Effect.raceFirst(watch(child, parts.residentBytes)),
-      Effect.onInterrupt(() => abandon(child, exchange, parts.grace)),
-      Effect.mapError((reason: SessionLost) => fail(reason))
-    )
+    const request = {
+      id: ++runs,
+      code,
+      isTyped: language === "typescript",
+      context: context.number,
+      env: { ...parts.env, ...options.env },
+      cwd: options.cwd ?? context.cwd ?? parts.cwd ?? ""
+    }
+    const exchange = child.send(request, (event) => transcript.add(event))
+    const bounds = { timeout, grace: parts.grace, stop, residentBytes: parts.residentBytes(engine) }
+    const ending = yield* Effect.mapError(supervise(child, exchange, bounds), fail)
     const execution = tell(ending, timeout, transcript, (yield* Clock.currentTimeMillis) - started)
     emit({ type: "done", execution })
     return execution
-  }, lock.withPermit)
+  })
+
+  const execute = (code: string, options: RunOptions, emit: Emit) =>
+    lock.withPermit(
+      Effect.suspend(() => {
+        if (Buffer.byteLength(code) > parts.codeBytes)
+          return Effect.fail(
+            fail(
+              new LimitExceeded({ limit: "codeBytes", description: `the code is longer than ${parts.codeBytes} bytes` })
+            )
+          )
+        const mine = { stop: Deferred.makeUnsafe<void>(), over: Deferred.makeUnsafe<void>() }
+        current = mine
+        return Effect.ensuring(
+          run(code, options, mine.stop, emit),
+          Effect.sync(() => {
+            current = undefined
+            Deferred.doneUnsafe(mine.over, Effect.void)
+          })
+        )
+      })
+    )
+
+  const interrupt = Effect.suspend(() => {
+    if (current === undefined) return Effect.void
+    Deferred.doneUnsafe(current.stop, Effect.void)
+    return Deferred.await(current.over)
+  })
+
+  return { execute, interrupt }
+}
+
+type Emit = (event: ExecutionEvent) => void
+
+/** Makes the session's methods. */
+export const make = Effect.fnUntraced(function* (parts: Parts): Effect.fn.Return<Session, never, Scope.Scope> {
+  const { guests } = parts
+  const lock = yield* Semaphore.make(1)
+  const live = yield* mortality(guests)
+  const contexts = new Contexts(guests, fail)
+  const { execute, interrupt } = runner(parts, lock, contexts)
+  yield* live(parts.lifetime)
 
   const runCode = Effect.fn("LocalSandbox.runCode")((code: string, options: RunOptions = {}) =>
     execute(code, options, () => undefined)
@@ -189,6 +164,50 @@ export const make = Effect.fnUntraced(function* (parts: Parts): Effect.fn.Return
       { bufferSize: Number.POSITIVE_INFINITY }
     )
 
+  const createContext = Effect.fn("LocalSandbox.createContext")((options: ContextOptions = {}) => {
+    const language = options.language ?? parts.language
+    const engine = parts.languages.includes(language) ? parts.engineOf(language) : undefined
+    return engine === undefined
+      ? Effect.fail(fail(new UnsupportedLanguage({ language, supported: parts.languages })))
+      : contexts.create(language, engine, options.cwd)
+  })
+
+  const reset = guests
+    .kill("closed", "the session was reset")
+    .pipe(
+      Effect.andThen(lock.withPermit(guests.renew)),
+      Effect.andThen(Effect.sync(() => contexts.clear())),
+      Effect.andThen(live(parts.lifetime)),
+      Effect.withSpan("LocalSandbox.reset")
+    )
+
+  const extend = (lifetime: Duration.Input) =>
+    Effect.suspend(() =>
+      guests.loss === undefined ? live(Duration.fromInputUnsafe(lifetime)) : Effect.fail(fail(guests.loss))
+    )
+
   const { id, userId, languages, isolation } = parts
-  return { id, userId, languages, isolation, runCode, streamCode }
+  return {
+    id,
+    userId,
+    language: parts.language,
+    languages,
+    isolation,
+    runCode,
+    streamCode,
+    runCommand: () => Effect.fail(fail(noShell)),
+    streamCommand: () => Stream.fail(fail(noShell)),
+    hasShell: false,
+    files: SessionFiles.make({
+      provider,
+      guests,
+      inTurn: lock.withPermit,
+      transferBytes: parts.transferBytes,
+      fileCount: parts.fileCount
+    }),
+    createContext,
+    interrupt,
+    reset,
+    extend
+  }
 })

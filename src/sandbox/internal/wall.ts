@@ -22,7 +22,8 @@ export interface Wall {
 const bubblewrap = ["/usr/bin/bwrap", "/usr/local/bin/bwrap", "/bin/bwrap"]
 const setpriv = ["/usr/bin/setpriv", "/bin/setpriv"]
 
-const systemFolders = ["/usr", "/lib", "/lib64", "/bin"]
+/** What every program needs to start; read-only behind the wall. */
+export const systemFolders = ["/usr", "/lib", "/lib64", "/bin"]
 
 /** The wall's own arguments: nothing shared, nobody, no capability, an empty machine but for `folders`. */
 const bubblewrapArgs = (folders: ReadonlyArray<string>): ReadonlyArray<string> => [

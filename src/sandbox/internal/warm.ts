@@ -1,9 +1,11 @@
 /** Guests that were booted ahead. Each is handed out once: a guest serves one session and is never used again. */
+import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import type * as Scope from "effect/Scope"
 import * as Semaphore from "effect/Semaphore"
 import type { SandboxError } from "../SandboxError.ts"
 import type { Child } from "./child.ts"
+import * as Idle from "./idle.ts"
 
 /** A store of warm guests of one language. */
 export interface Warm {
@@ -11,17 +13,39 @@ export interface Warm {
   readonly take: Effect.Effect<Child, SandboxError>
 }
 
-/** Keeps up to `size` guests ready from the first `take` on, booted one at a time, while the scope is open. */
+/** A program that has wanted no session for so long needs its memory more than the next one its start. */
+const longestIdle = Duration.minutes(10)
+
+/**
+ * Keeps up to `size` guests ready from the first `take` on, booted one at a time, while the scope is open. One that
+ * nobody takes within `maxIdle`, ten minutes, is killed, and booted again after the next `take`.
+ */
 export const make = Effect.fnUntraced(function* (
   boot: Effect.Effect<Child, SandboxError>,
-  size: number
+  size: number,
+  maxIdle: Duration.Duration = longestIdle
 ): Effect.fn.Return<Warm, never, Scope.Scope> {
   const scope = yield* Effect.scope
   const oneAtATime = yield* Semaphore.make(1)
   const ready: Array<Child> = []
 
+  const retire = (child: Child) =>
+    Effect.andThen(
+      Idle.after(maxIdle),
+      Effect.suspend(() => {
+        const at = ready.indexOf(child)
+        if (at < 0) return Effect.void
+        ready.splice(at, 1)
+        return child.kill("closed", "nobody used it")
+      })
+    )
   const add = Effect.suspend(() =>
-    ready.filter((child) => child.isAlive).length >= size ? Effect.void : Effect.map(boot, (child) => ready.push(child))
+    ready.filter((child) => child.isAlive).length >= size
+      ? Effect.void
+      : Effect.flatMap(boot, (child) => {
+          ready.push(child)
+          return Effect.forkIn(retire(child), scope)
+        })
   )
   // A warm guest that cannot be had is no failure: the next session boots its own and says why it cannot.
   const refill = add.pipe(oneAtATime.withPermit, Effect.ignore, Effect.forkIn(scope))

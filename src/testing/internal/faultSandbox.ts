@@ -2,7 +2,16 @@
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Stream from "effect/Stream"
-import type { CreateOptions, Execution, ExecutionEvent, RunOptions, Sandbox, Session } from "../../sandbox/Sandbox.ts"
+import type {
+  CommandEvent,
+  CommandResult,
+  CreateOptions,
+  Execution,
+  ExecutionEvent,
+  RunOptions,
+  Sandbox,
+  Session
+} from "../../sandbox/Sandbox.ts"
 import { LimitExceeded, type Reason, SandboxError, SessionLost, Unavailable } from "../../sandbox/SandboxError.ts"
 import type { Kind, Plan } from "./faultPlan.ts"
 
@@ -45,12 +54,15 @@ const refusal = (kind: Kind, options: CreateOptions): Effect.Effect<never, Sandb
   }
 }
 
-/** A session that may be lost; once it is, it stays so. */
+/** A session that may be lost; once it is, it stays so until it is reset. */
 class FaultySession implements Session {
   readonly id: string
   readonly userId: string | undefined
+  readonly language: Session["language"]
   readonly languages: Session["languages"]
   readonly isolation: Session["isolation"]
+  readonly hasShell: boolean
+  readonly files: Session["files"]
   private readonly session: Session
   private readonly created: CreateOptions
   private readonly plan: Plan
@@ -60,41 +72,112 @@ class FaultySession implements Session {
   constructor(session: Session, created: CreateOptions, plan: Plan, latency: Duration.Input) {
     this.id = session.id
     this.userId = session.userId
+    this.language = session.language
     this.languages = session.languages
     this.isolation = session.isolation
+    this.hasShell = session.hasShell
     this.session = session
     this.created = created
     this.plan = plan
     this.latency = latency
+    this.files = this.guarded(session.files)
   }
 
-  runCode: Session["runCode"] = (code, options = {}) =>
-    Effect.suspend(() => {
+  /** The same, while the session is there. */
+  private kept<A, E, R>(self: Effect.Effect<A, E, R>): Effect.Effect<A, E | SandboxError, R> {
+    return Effect.suspend((): Effect.Effect<A, E | SandboxError, R> =>
+      this.lost === undefined ? self : Effect.fail(this.lost)
+    )
+  }
+
+  private guarded(files: Session["files"]): Session["files"] {
+    return {
+      read: (path) => this.kept(files.read(path)),
+      readText: (path) => this.kept(files.readText(path)),
+      write: (path, data) => this.kept(files.write(path, data)),
+      list: (path) => this.kept(files.list(path)),
+      remove: (path) => this.kept(files.remove(path)),
+      upload: (path, data) => this.kept(files.upload(path, data)),
+      download: (path) => Stream.unwrap(this.kept(Effect.succeed(files.download(path))))
+    }
+  }
+
+  private whole<A>(
+    key: ReadonlyArray<unknown>,
+    run: Effect.Effect<A, SandboxError>,
+    hang: Effect.Effect<A>
+  ): Effect.Effect<A, SandboxError> {
+    return Effect.suspend(() => {
       if (this.lost !== undefined) return Effect.fail(this.lost)
-      const { answered, kind } = this.deal(code, options)
-      const run = this.session.runCode(code, options)
+      const { answered, kind } = this.deal(key)
       if (kind === undefined) return Effect.tap(run, answered)
       if (kind === "latency") return Effect.delay(Effect.tap(run, answered), this.latency)
-      if (kind === "stall") return this.hang(options)
+      if (kind === "stall") return hang
       return kind === "reset" ? this.lose(kind) : Effect.andThen(run, this.lose(kind))
     })
+  }
 
-  streamCode: Session["streamCode"] = (code, options = {}) =>
-    Stream.suspend(() => {
+  private streamed<A extends { readonly type: string }>(
+    key: ReadonlyArray<unknown>,
+    events: Stream.Stream<A, SandboxError>,
+    hang: Effect.Effect<A>
+  ): Stream.Stream<A, SandboxError> {
+    return Stream.suspend(() => {
       if (this.lost !== undefined) return Stream.fail(this.lost)
-      const { answered, kind } = this.deal(code, options)
-      const events = this.session.streamCode(code, options)
+      const { answered, kind } = this.deal(key)
       const whole = Stream.tap(events, ({ type }) => (type === "done" ? answered : Effect.void))
       if (kind === undefined) return whole
       if (kind === "latency") return Stream.unwrap(Effect.delay(Effect.succeed(whole), this.latency))
-      if (kind === "stall") return Stream.fromEffect(Effect.map(this.hang(options), doneWith))
+      if (kind === "stall") return Stream.fromEffect(hang)
       const before = Stream.takeWhile(events, ({ type }) => type !== "done")
       const said = kind === "reset" ? Stream.empty : kind === "garbage" ? Stream.drain(before) : before
       return Stream.concat(said, Stream.fromEffect(this.lose(kind)))
     })
+  }
 
-  private deal(code: string, options: RunOptions) {
-    const key = JSON.stringify(["run", options.language ?? this.created.language, code])
+  private keyOf(code: string, { language = this.created.language }: RunOptions): ReadonlyArray<unknown> {
+    return ["run", language, code]
+  }
+
+  runCode: Session["runCode"] = (code, options = {}) =>
+    this.whole(this.keyOf(code, options), this.session.runCode(code, options), this.hang(options))
+
+  streamCode: Session["streamCode"] = (code, options = {}) => {
+    const hang = Effect.map(this.hang(options), (execution): ExecutionEvent => ({ type: "done", execution }))
+    return this.streamed(this.keyOf(code, options), this.session.streamCode(code, options), hang)
+  }
+
+  runCommand: Session["runCommand"] = (command, options = {}) =>
+    this.whole(
+      ["command", command],
+      this.session.runCommand(command, options),
+      Effect.map(this.hang(options), resultOf)
+    )
+
+  streamCommand: Session["streamCommand"] = (command, options = {}) => {
+    const hang = Effect.map(this.hang(options), (execution): CommandEvent => ({
+      type: "done",
+      result: resultOf(execution)
+    }))
+    return this.streamed(["command", command], this.session.streamCommand(command, options), hang)
+  }
+
+  createContext: Session["createContext"] = (options) => this.kept(this.session.createContext(options))
+
+  extend: Session["extend"] = (lifetime) => this.kept(this.session.extend(lifetime))
+
+  readonly interrupt: Session["interrupt"] = this.kept(Effect.suspend(() => this.session.interrupt))
+
+  readonly reset: Session["reset"] = Effect.tap(
+    Effect.suspend(() => this.session.reset),
+    () =>
+      Effect.sync(() => {
+        this.lost = undefined
+      })
+  )
+
+  private deal(parts: ReadonlyArray<unknown>) {
+    const key = JSON.stringify(parts)
     const answered = Effect.sync(() => this.plan.answeredUnsafe(key))
     return { answered, kind: this.plan.dealUnsafe(key, ofRun) }
   }
@@ -107,20 +190,25 @@ class FaultySession implements Session {
   }
 
   /** The code hangs and is killed at its timeout; the session is lost from then on, or from when it is given up. */
-  private hang(options: RunOptions): Effect.Effect<Execution> {
-    const timeout = Duration.fromInputUnsafe(options.timeout ?? "30 seconds")
-    return Effect.sleep(timeout).pipe(
-      Effect.as(timedOut(Duration.toMillis(timeout))),
-      Effect.ensuring(
-        Effect.sync(() => {
-          this.lost = failure(new SessionLost({ why: "killed", description: said("killed at its timeout") }))
-        })
+  private hang(options: Pick<RunOptions, "timeout">): Effect.Effect<Execution> {
+    return Effect.suspend(() => {
+      const timeout = Duration.fromInputUnsafe(options.timeout ?? "30 seconds")
+      return Effect.sleep(timeout).pipe(
+        Effect.as(timedOut(Duration.toMillis(timeout))),
+        Effect.ensuring(
+          Effect.sync(() => {
+            this.lost = failure(new SessionLost({ why: "killed", description: said("killed at its timeout") }))
+          })
+        )
       )
-    )
+    })
   }
 }
 
-const doneWith = (execution: Execution): ExecutionEvent => ({ type: "done", execution })
+const resultOf = (execution: Execution): CommandResult => {
+  const { durationMillis, exitCode, outcome, stderr, stdout, truncated } = execution
+  return { outcome, exitCode, stdout, stderr, durationMillis, truncated }
+}
 
 const timedOut = (durationMillis: number): Execution => ({
   outcome: "timedOut",
