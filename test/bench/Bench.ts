@@ -10,7 +10,7 @@ export const rounds = Math.max(5, Number(process.env.BENCH_ROUNDS ?? 7))
 // each, as it was until 2026-11-21, every client looked twice as slow: the collector throws compiled code away.
 const roundMillis = 1000
 // The compiler is done with a client only after some ten thousand calls.
-const warmUpMillis = 8000
+const warmUpMillis = Number(process.env.BENCH_WARM_UP_MILLIS ?? 8000)
 
 const canPin = availableParallelism() > 1 && spawnSync("taskset", ["--version"]).status === 0
 

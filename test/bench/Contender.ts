@@ -30,6 +30,16 @@ export interface Contender {
   readonly reserve?: Setup
   /** Runs tasks of three priorities for eight keys, under a limit of 8 for each. */
   readonly priority?: Setup
+  /** Does jobs of a queue, eight at a time, and awaits their results. */
+  readonly jobs?: Setup
+  /** Stores vectors, in batches of 500. */
+  readonly insert?: Setup
+  /** Finds the nearest ten of 10 000 vectors. */
+  readonly search?: Setup
+  /** The same of 500 vectors, whose server is far away. */
+  readonly searchOne?: Setup
+  /** The same for ten queries at once. */
+  readonly searchTen?: Setup
 }
 
 let asked = 0

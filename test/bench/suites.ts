@@ -4,6 +4,9 @@ import { bundles } from "./bundles.ts"
 import { failures } from "./failures.ts"
 import { imports } from "./imports.ts"
 import { digits, type Report, type Table } from "./Report.ts"
+import { sandbox } from "./sandbox/suite.ts"
+import { vector } from "./vector.ts"
+import { work } from "./work.ts"
 import type { Sample } from "./worker.ts"
 
 const peers = ["undici", "effect", "fetch", "openai", "ai"]
@@ -254,7 +257,10 @@ export const suites: Readonly<Record<string, (origin: string) => Promise<Report>
   ttft,
   heap,
   policy,
+  vector,
+  work,
   import: imports,
   bundle: bundles,
-  failures
+  failures,
+  sandbox
 }

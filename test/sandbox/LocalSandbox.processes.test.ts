@@ -13,9 +13,13 @@ import {
 import { tmpdir } from "node:os"
 import { join } from "node:path"
 import { assert, describe, it } from "@effect/vitest"
-import { Deferred, Effect, Exit, Fiber, Layer, Stream } from "effect"
+import { Deferred, Duration, Effect, Exit, Fiber, Layer, Stream } from "effect"
 import { LocalSandbox, Sandbox } from "holdfast/sandbox"
-import { descriptors, exists, guests, temporaryFiles } from "./processes.ts"
+import * as Child from "../../src/sandbox/internal/child.ts"
+import * as Engines from "../../src/sandbox/internal/engines.ts"
+import * as Wall from "../../src/sandbox/internal/wall.ts"
+import * as Warm from "../../src/sandbox/internal/warm.ts"
+import { descriptors, engines, exists, guests, temporaryFiles } from "./processes.ts"
 
 const cold = { pool: { python: 0 }, maxSessions: 8 }
 
@@ -47,7 +51,7 @@ describe("LocalSandbox processes", () => {
       const use = (then: (session: Sandbox.Session) => Effect.Effect<unknown, unknown>) =>
         Effect.gen(function* () {
           const session = yield* Sandbox.create({ language: "javascript" })
-          pids.push(...guests())
+          pids.push(...engines())
           return yield* then(session)
         }).pipe(Effect.scoped, Effect.exit)
       yield* use((session) => session.runCode("1"))
@@ -68,6 +72,43 @@ describe("LocalSandbox processes", () => {
     }).pipe(Effect.scoped, Effect.andThen(Effect.sync(() => assert.deepStrictEqual(guests(), []))))
   )
 
+  it.live("that are warm and that nobody takes in time are killed", () =>
+    Effect.gen(function* () {
+      const wall = yield* Wall.find("off")
+      const { engine, variant, folders } = yield* Engines.find("javascript")
+      const limit = 1 << 26
+      const boot = {
+        language: "javascript" as const,
+        engine,
+        variant,
+        snapshot: "",
+        snapshotOnly: false,
+        env: {},
+        memoryBytes: limit,
+        fileBytes: limit,
+        fileCount: 10,
+        outputBytes: limit,
+        resultBytes: limit
+      }
+      const over = yield* Deferred.make<void>()
+      let boots = 0
+      const booted = Effect.orDie(Child.boot({ wall, readable: folders, boot }, new Set())).pipe(
+        Effect.tap((child) =>
+          Effect.sync(() => {
+            // The first is the one that was asked for, the second the warm one.
+            if (++boots === 2) child.onOver(() => Deferred.doneUnsafe(over, Effect.void))
+          })
+        )
+      )
+      const { take } = yield* Warm.make(booted, 1, Duration.millis(1))
+      const child = yield* take
+      yield* Deferred.await(over)
+      assert.isTrue(child.isAlive)
+      yield* child.kill("closed", "the test is over")
+      assert.strictEqual(boots, 2)
+    })
+  )
+
   live(
     "that are killed in the middle of a run lose the session, and leave nothing",
     Effect.gen(function* () {
@@ -76,7 +117,7 @@ describe("LocalSandbox processes", () => {
       for (let round = 0; round < 10; round++) {
         const error = yield* Effect.gen(function* () {
           const session = yield* Sandbox.create({ language: "javascript" })
-          const [pid] = guests()
+          const [pid] = engines()
           assert.isDefined(pid)
           const running = yield* started(session, 'for (let i = 0; ; i++) console.log("x".repeat(i % 5000))')
           process.kill(pid ?? 0, "SIGKILL")
@@ -100,7 +141,7 @@ describe("LocalSandbox processes", () => {
           yield* Effect.yieldNow
           const refused = yield* Effect.flip(Effect.scoped(Sandbox.create({ language: "javascript" })))
           assert.strictEqual(refused.code, "LimitExceeded")
-          assert.strictEqual(guests().length, 1)
+          assert.strictEqual(engines().length, 1)
           yield* Fiber.interrupt(waiting)
           const late = yield* Effect.flip(
             Effect.scoped(Sandbox.create({ language: "javascript", createTimeout: "50 millis" }))
@@ -135,7 +176,7 @@ describe("LocalSandbox processes", () => {
         stdio: ["ignore", "pipe", "inherit"]
       })
       await new Promise((resolve) => parent.stdout.once("data", resolve))
-      const pids = guests()
+      const pids = engines()
       assert.strictEqual(pids.length, 2)
       const closed = new Promise((resolve) => parent.once("close", resolve))
       parent.kill("SIGKILL")
@@ -171,7 +212,8 @@ describe("LocalSandbox processes", () => {
 
 describe("LocalSandbox snapshot", () => {
   const run = (cacheDir: string) =>
-    Sandbox.runCode("6 * 7").pipe(
+    // Without its snapshot Python takes seconds to boot, and half a minute where everybody wants the machine.
+    Sandbox.runCode("6 * 7", { createTimeout: "2 minutes" }).pipe(
       Effect.provide(LocalSandbox.layer({ ...cold, cacheDir })),
       Effect.map((run) => run.results[0]?.["text/plain"])
     )
@@ -190,7 +232,7 @@ describe("LocalSandbox snapshot", () => {
         assert.strictEqual(readdirSync(folder).length, 1)
         rmSync(folder, { recursive: true })
       }),
-    60_000
+    180_000
   )
 
   it.live(
@@ -207,7 +249,7 @@ describe("LocalSandbox snapshot", () => {
         assert.strictEqual(yield* run(folder), "42")
         rmSync(folder)
       }),
-    60_000
+    180_000
   )
 
   it.live("fails a create that requires a wall where there is none", () =>

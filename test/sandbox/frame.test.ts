@@ -34,6 +34,43 @@ describe("frame", () => {
     assert.strictEqual(decodeReply(line, "nonce"), undefined)
   })
 
+  const file = { t: "file", id: 1 }
+  const entry = { name: "a", type: "file", bytes: 1, stamp: 2 }
+  const list = { ...file, kind: "list", entries: [entry], more: false }
+
+  it("reads the answers about files", () => {
+    for (const frame of [
+      { ...file, kind: "done" },
+      { ...file, kind: "info", type: "folder", bytes: 0 },
+      { ...file, kind: "data", data: "AA==" },
+      list,
+      { ...file, kind: "refused", why: "notFound", description: "none" }
+    ])
+      assert.deepStrictEqual<unknown>(read(frame), frame)
+  })
+
+  it.each([
+    { ...file, kind: "toString" },
+    { ...file, kind: "done", id: -1 },
+    { ...file, kind: "done", id: "1" },
+    { ...file, kind: "info", type: "device", bytes: 0 },
+    { ...file, kind: "info", type: "file", bytes: 0.5 },
+    { ...file, kind: "data", data: ["AA=="] },
+    { ...file, kind: "data", data: "A".repeat(3 << 20) },
+    { ...file, kind: "refused", why: "because" },
+    { ...list, entries: "a" },
+    { ...list, more: 1 },
+    { ...list, entries: [], more: true },
+    { ...list, entries: [entry, entry] },
+    { ...list, entries: [null] },
+    { ...list, entries: Array.from({ length: 1001 }, (_, index) => ({ ...entry, name: `${index}` })) },
+    ...["", ".", "..", "a/b", "/a", "a\0", "a".repeat(256)].map((name) => ({ ...list, entries: [{ ...entry, name }] })),
+    { ...list, entries: [{ ...entry, stamp: -1 }] },
+    { ...list, entries: [{ ...entry, bytes: 1e300 }] }
+  ])("refuses an answer about a file that is none", (frame) => {
+    assert.strictEqual(read(frame), undefined)
+  })
+
   it("takes only own properties, into objects without a prototype", () => {
     const reply = decodeReply('{"n":"nonce","t":"result","result":{"__proto__":"x","text/plain":"y"}}', "nonce")
     assert.isTrue(reply?.t === "result" && Object.getPrototypeOf(reply.result) === null)

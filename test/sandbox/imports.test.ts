@@ -78,7 +78,9 @@ describe("imports", () => {
       brand_new: original,
       __syscall_socket: original,
       exit: original,
-      table: 1
+      table: 1,
+      memory: new WebAssembly.Memory({ initial: 1 }),
+      suspending: { call: original }
     }
     const lock = install(object, {}, { deny: stop, exit: stop })
     const call = (name: string) => {
@@ -91,7 +93,10 @@ describe("imports", () => {
     assert.strictEqual(call("__syscall_socket"), -5)
     assert.throws(() => call("brand_new"), "brand_new")
     assert.throws(() => call("exit"), "exit")
-    assert.deepStrictEqual(calls, ["brand_new", "exit"])
+    // What is no function, and not passive either, calls something: it is refused as a whole.
+    assert.throws(() => call("suspending"), "suspending")
+    assert.deepStrictEqual(calls, ["brand_new", "exit", "suspending"])
     assert.strictEqual(object["table"], 1)
+    assert.instanceOf(object["memory"], WebAssembly.Memory)
   })
 })

@@ -58,9 +58,9 @@ const solve = (answer: (problem: Problem) => string, ...flags: ReadonlyArray<str
   ])
 }
 
-describe.skipIf(!isHere)("HumanEval", { timeout: 900_000 }, () => {
+describe.skipIf(!isHere)("HumanEval", { timeout: 1_800_000 }, () => {
   it("passes with its canonical solutions", async () => {
-    const flags = ["--offline", "--answers", "canonical_solution", "--limit", String(total)]
+    const flags = ["--offline", "--answers", "canonical_solution", "--limit", String(total), "--concurrency", "8"]
     const { code, stderr, stdout } = await holdfast(["solve", dataset, ...flags])
     assert.include(stdout, `passed ${total} of ${total}`, stderr)
     assert.strictEqual(code, 0)
@@ -74,7 +74,7 @@ describe.skipIf(!isHere)("HumanEval", { timeout: 900_000 }, () => {
 
   it("ends every endless loop by its timeout and leaves no process", async () => {
     const { "out.jsonl": out } = files({ "out.jsonl": "" })
-    const flags = ["--max-rounds", "1", "--timeout", "500ms", "--out", out]
+    const flags = ["--max-rounds", "1", "--timeout", "500ms", "--out", out, "--concurrency", "8"]
     const { code, seen, stdout } = await solve(() => "    while True: pass\n", ...flags)
     assert.include(stdout, `passed 0 of ${total}`)
     const problems: ReadonlyArray<string> = readFileSync(out, "utf8")

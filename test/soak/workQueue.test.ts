@@ -10,7 +10,7 @@ import { isHopeless, offerAll, store } from "../work/queueJobs.ts"
 import { runKilledTwice } from "../work/killed.ts"
 import { atScale } from "./scale.ts"
 
-it("loses no job to SIGKILL and acknowledges none twice, in SQLite", { timeout: 600_000 }, async () => {
+it("loses no job to SIGKILL and acknowledges none twice, in SQLite", { timeout: 1_200_000 }, async () => {
   const folder = mkdtempSync(join(tmpdir(), "holdfast-queue-"))
   onTestFinished(() => rmSync(folder, { recursive: true, force: true }))
   const path = join(folder, "jobs.db")

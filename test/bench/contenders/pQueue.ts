@@ -7,6 +7,10 @@ export const contender: Contender = {
     const queue = new PQueue({ concurrency: 64 })
     return ofTasks((task) => queue.add(task))
   },
+  jobs: async () => {
+    const queue = new PQueue({ concurrency: 8 })
+    return ofTasks((task) => queue.add(task))
+  },
   priority: async () => {
     const queues = new Map<string, PQueue>()
     const next = claims()
