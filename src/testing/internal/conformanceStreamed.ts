@@ -87,14 +87,18 @@ export const streamed: ReadonlyArray<Row> = [
     server: "ends the body 600 ms after [DONE]",
     behaviour: "late-end",
     play: async (stage) => {
-      const first = await stage.stream()
-      await stage.until(({ open }) => open === 0)
-      return [first, await stage.stream()]
+      const ended: Array<Awaited<ReturnType<typeof stage.stream>>> = []
+      for (let at = 0; at < 4; at++) {
+        ended.push(await stage.stream())
+        await stage.until(({ open }) => open === 0)
+      }
+      return ended
     },
     problems: (seen) => {
-      const rest = expects({ requests: 2, text: "hello world" })(seen)
+      const rest = expects({ requests: 4, text: "hello world" })(seen)
       const { connections } = seen.stats
-      return connections === 1 ? rest : [...rest, `${connections} connections were opened, 1 was expected`]
+      // One is lost where a busy client hears of a body's end later than it begins the next request.
+      return connections <= 2 ? rest : [...rest, `${connections} connections were opened for 4 streams in turn`]
     }
   }),
   streaming({

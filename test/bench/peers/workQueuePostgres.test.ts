@@ -41,7 +41,7 @@ it.skipIf(!hasPostgres)(
       })
     )
 
-    const program = join(import.meta.dirname, "programs/queueProgram.ts")
+    const program = join(import.meta.dirname, "queueProgram.ts")
     expect(await runKilledTwice(program, [url], count)).toEqual(["killed", "killed", "joined"])
 
     const hopeless = Array.from({ length: count }, (_, n) => n).filter(isHopeless).length

@@ -2,7 +2,7 @@
 import * as PgClient from "@effect/sql-pg/PgClient"
 import { Effect, Layer, Redacted } from "effect"
 import { SqlWorkStore } from "holdfast/work"
-import { store, workAll } from "../../../work/queueJobs.ts"
+import { store, workAll } from "../../work/queueJobs.ts"
 
 const [, , url = ""] = process.argv
 const client = PgClient.layer({ url: Redacted.make(url) })
