@@ -73,8 +73,8 @@ export const guests = (): ReadonlyArray<number> => descendants().map((row) => ro
 export const engines = (): ReadonlyArray<number> =>
   descendants().flatMap((row) => (/^\S*bwrap /.test(row.command) ? [] : [row.pid]))
 
-/** What all guests hold together. */
-export const guestBytes = (): number => descendants().reduce((sum, row) => sum + row.bytes, 0)
+/** What the largest guest holds. The others are warm ones, which nobody uses yet. */
+export const guestBytes = (): number => descendants().reduce((most, row) => Math.max(most, row.bytes), 0)
 
 /** Whether a process exists. */
 export const exists = (pid: number): boolean => {

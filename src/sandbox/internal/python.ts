@@ -13,7 +13,8 @@ import * as EmscriptenFiles from "./emscriptenFiles.ts"
 import type { Boot, Run } from "./frame.ts"
 import * as Imports from "./imports.ts"
 import * as LongPaths from "./longPaths.ts"
-import { isEngine, limitFiles, openStreams, type Engine } from "./pythonFiles.ts"
+import { isEngine, limitFiles, type Engine } from "./pythonFiles.ts"
+import { openStreams } from "./pythonStreams.ts"
 
 type Anything = Readonly<Record<string, unknown>>
 

@@ -1,6 +1,4 @@
-/** The Python guest's streams and file system: all in memory, counted, and cut off from the terminal. */
-import type { Channel } from "./channel.ts"
-import { deviceFd } from "./driver.ts"
+/** The Python guest's file system: all in memory, and counted. `pythonStreams.ts` cuts it off from the terminal. */
 import type { Boot } from "./frame.ts"
 
 /** A node of Emscripten's in-memory file system. */
@@ -24,7 +22,7 @@ type Write = (
   own?: boolean
 ) => number
 
-interface Device {
+export interface Device {
   open?: (stream: { seekable: boolean }) => void
   read: (stream: unknown, buffer: Int8Array, offset: number, length: number) => number
   write: (stream: unknown, buffer: Int8Array, offset: number, length: number) => number
@@ -71,6 +69,7 @@ export interface Engine {
     readonly nameTable: ReadonlyArray<FileNode | null | undefined>
     readonly streams: ReadonlyArray<FileStream | null | undefined>
     createNode: (parent: unknown, name: string, mode: number, device: number) => FileNode
+    createStream: (stream: unknown, number?: number) => FileStream
     readonly filesystems: {
       readonly MEMFS: {
         readonly ops_table: {
@@ -117,6 +116,7 @@ const fileFunctions = [
   "close",
   "getStream",
   "createNode",
+  "createStream",
   "read",
   "write",
   "readdir",
@@ -142,76 +142,13 @@ export const isEngine = (u: unknown): u is Engine => {
   )
 }
 
-const device = (read: Device["read"], write: (bytes: Uint8Array) => void): Device => ({
-  open: (stream) => {
-    stream.seekable = false
-  },
-  read,
-  write: (_stream, buffer, offset, length) => {
-    write(new Uint8Array(buffer.buffer, buffer.byteOffset + offset, length))
-    return length
-  }
-})
-
-const endOfFile = () => 0
-
-/** Any number that Emscripten does not use itself. */
-const major = 90
-const randomMinor = 8
-
-/** The most bytes that one call gives. */
-const randomBytes = 65_536
-
-const random = (_stream: unknown, buffer: Int8Array, offset: number, length: number) => {
-  const size = Math.min(length, randomBytes)
-  buffer.set(crypto.getRandomValues(new Uint8Array(size)), offset)
-  return size
-}
-
-/** Gives the guest streams 0 to 2 and the driver's device, and takes the terminal away. */
-export const openStreams = (engine: Engine, channel: Channel): void => {
-  const { FS } = engine
-  const speak = (bytes: Uint8Array) => {
-    if (bytes[0] === 0x53 /* S */) channel.sleep(Number(Buffer.from(bytes.subarray(1, 24)).toString("latin1")))
-    else if (bytes[0] === 0x52 /* R */) channel.result(bytes.subarray(1))
-  }
-  const devices: ReadonlyArray<readonly [string, Device]> = [
-    ["/dev/stdin", device(endOfFile, () => undefined)],
-    ["/dev/stdout", device(endOfFile, (bytes) => channel.write("stdout", bytes))],
-    ["/dev/stderr", device(endOfFile, (bytes) => channel.write("stderr", bytes))],
-    ["/dev/holdfast", device(endOfFile, speak)]
-  ]
-  for (let fd = 0; fd < 64; fd++) {
-    const stream = FS.getStream(fd)
-    if (stream !== undefined && stream !== null) FS.close(stream)
-  }
-  for (const path of ["/dev/tty", "/dev/tty1", ...devices.map(([path]) => path)])
-    if (FS.analyzePath(path).exists) FS.unlink(path)
-  const silent = device(endOfFile, () => undefined)
-  // Pyodide numbers its terminals from 5 on; whoever still holds such a number speaks to nobody.
-  for (let number = 2; number < major; number++)
-    for (let minor = 0; minor < 4; minor++) FS.registerDevice(FS.makedev(number, minor), silent)
-  FS.registerDevice(
-    FS.makedev(major, randomMinor),
-    device(random, () => undefined)
-  )
-  for (const path of ["/dev/random", "/dev/urandom"]) {
-    FS.unlink(path)
-    FS.mkdev(path, 0o666, FS.makedev(major, randomMinor))
-  }
-  devices.forEach(([path, operations], minor) => {
-    FS.registerDevice(FS.makedev(major, minor), operations)
-    FS.mkdev(path, 0o666, FS.makedev(major, minor))
-    const { fd } = FS.open(path, minor === 0 ? 0 : 1)
-    if (fd !== minor) throw new Error(`stream ${minor} opened as ${fd}`)
-  })
-  FS.unlink("/dev/holdfast")
-  if (devices.length !== deviceFd + 1) throw new Error("the driver's device has another number")
-}
-
 // errno values of Emscripten's libc.
 const ENAMETOOLONG = 37
 const ENOSPC = 51
+const EMFILE = 33
+
+/** Emscripten's own limit, which it forgets where a program chooses the number. */
+const maxOpenFiles = 4096
 
 // NAME_MAX and PATH_MAX of Linux. Emscripten has neither, and a name is a JavaScript string that lives in V8's heap.
 const nameChars = 255
@@ -286,6 +223,13 @@ export const limitFiles = (engine: Engine, boot: Boot): StampOf => {
     const node = create(parent, name, mode, number)
     touch(node)
     return node
+  }
+
+  // `fcntl` may ask for any number, and the table of open files is an array as long as the largest one.
+  const createStream = FS.createStream
+  FS.createStream = (stream, number) => {
+    if (number !== undefined && number >= maxOpenFiles) throw new FS.ErrnoError(EMFILE)
+    return createStream(stream, number)
   }
 
   const folders = MEMFS.ops_table.dir.node
