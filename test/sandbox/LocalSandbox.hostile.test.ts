@@ -29,7 +29,7 @@ describe.each(["off", "require"] as const)("LocalSandbox, os: %s", (os) => {
       Effect.andThen(Effect.sync(() => assert.deepStrictEqual(guests(), [])))
     )
 
-  it.live.skipIf(os === "require" && !hasWall)("contains our own snippets", () => run(own), 600_000)
+  it.live.skipIf(os === "require" && !hasWall)("contains our own snippets", () => run(own), 1_200_000)
 
   it.live.skipIf(os === "require" && !hasWall)(
     "contains the corpus",
@@ -39,6 +39,6 @@ describe.each(["off", "require"] as const)("LocalSandbox, os: %s", (os) => {
       console.warn(missingCorpus)
       return context.skip(missingCorpus)
     },
-    600_000
+    1_200_000
   )
 })
