@@ -1,8 +1,9 @@
 /** Give jobs to workers: urgent ones first, failed ones again, results awaited, and what cannot be done set aside. */
-import { Effect } from "effect"
+import { Deferred, Effect } from "effect"
 import { MemoryWorkStore, WorkQueue } from "holdfast/work"
 
 const program = Effect.gen(function* () {
+  const isOffered = yield* Deferred.make<void>()
   const queue = yield* WorkQueue.make({
     workers: 1,
     capacity: 100,
@@ -10,14 +11,18 @@ const program = Effect.gen(function* () {
     work: ({ attempt, payload }: WorkQueue.Job<string>) =>
       Effect.gen(function* () {
         console.log(`${payload}, try ${attempt}`)
+        if (payload === "first") yield* Deferred.await(isOffered)
         // Stands for a call of a model or a sandbox that fails now and then.
         if (payload === "impossible" || (payload === "report" && attempt === 1)) return yield* Effect.fail("no answer")
         return payload.length
       })
   })
 
+  // It keeps the one worker busy until the others wait.
+  yield* queue.offer("first", { priority: "high" })
   const report = yield* queue.offer("report", { priority: "low" })
   const chat = yield* queue.offer("chat", { priority: "high" })
+  yield* Deferred.succeed(isOffered, undefined)
   console.log(`chat has ${yield* chat.await} letters, report has ${yield* report.await}`)
 
   yield* queue.offer("impossible", { id: "job 3", delay: "50 millis" })
@@ -29,6 +34,7 @@ const program = Effect.gen(function* () {
 
 await Effect.runPromise(program.pipe(Effect.scoped, Effect.provide(MemoryWorkStore.layer)))
 // Output:
+// first, try 1
 // chat, try 1
 // report, try 1
 // report, try 2
