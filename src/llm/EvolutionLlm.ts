@@ -13,7 +13,7 @@ import type * as HttpClient from "effect/http/HttpClient"
 import * as Layer from "effect/Layer"
 import type * as Redacted from "effect/Redacted"
 import type * as Scope from "effect/Scope"
-import * as Environment from "./internal/environment.ts"
+import * as Settings from "../http/internal/settings.ts"
 import { Llm } from "./Llm.ts"
 import * as OpenAiLlm from "./OpenAiLlm.ts"
 import * as TokenAuth from "./TokenAuth.ts"
@@ -98,22 +98,22 @@ export const layerConfig = (options: ConfigOptions = {}): Layer.Layer<Llm, Confi
 const configured = (options: ConfigOptions): Effect.Effect<Options, ConfigError> =>
   Effect.gen(function* () {
     const { apiKey: given, keyId: told, scheme, secret, tokenUrl, ...rest } = options
-    const baseUrl = options.baseUrl ?? (yield* Environment.text("EVOLUTION_BASE_URL"))
-    const keyId = given === undefined ? (told ?? (yield* Environment.text("EVOLUTION_KEY_ID"))) : undefined
+    const baseUrl = options.baseUrl ?? (yield* Settings.text("EVOLUTION_BASE_URL"))
+    const keyId = given === undefined ? (told ?? (yield* Settings.text("EVOLUTION_KEY_ID"))) : undefined
     if (keyId !== undefined) {
       const found = { keyId, secret, tokenUrl, ...rest, baseUrl }
       return yield* withKeyPair(found)
     }
-    const apiKey = given ?? (yield* Environment.secret("EVOLUTION_API_KEY"))
+    const apiKey = given ?? (yield* Settings.secret("EVOLUTION_API_KEY"))
     if (apiKey === undefined) {
       const pair = "EVOLUTION_KEY_ID, EVOLUTION_SECRET and EVOLUTION_BASE_URL"
-      return yield* Environment.missing(
+      return yield* Settings.missing(
         `no credentials: set ${pair} for a key pair, or EVOLUTION_API_KEY for a static key`
       )
     }
     const { model } = rest
     if (model === undefined) {
-      return yield* Environment.missing("no model: Foundation Models have many; give the option `model`")
+      return yield* Settings.missing("no model: Foundation Models have many; give the option `model`")
     }
     return { ...rest, apiKey, scheme, baseUrl, model }
   })
@@ -124,12 +124,12 @@ const withKeyPair = (
 ): Effect.Effect<KeyPairOptions, ConfigError> =>
   Effect.gen(function* () {
     const { baseUrl } = options
-    const secret = options.secret ?? (yield* Environment.secret("EVOLUTION_SECRET"))
-    const tokenUrl = options.tokenUrl ?? (yield* Environment.text("EVOLUTION_TOKEN_URL"))
+    const secret = options.secret ?? (yield* Settings.secret("EVOLUTION_SECRET"))
+    const tokenUrl = options.tokenUrl ?? (yield* Settings.text("EVOLUTION_TOKEN_URL"))
     if (secret !== undefined && baseUrl !== undefined) return { ...options, secret, baseUrl, tokenUrl }
     const names = [
       ...(secret === undefined ? ["EVOLUTION_SECRET"] : []),
       ...(baseUrl === undefined ? ["EVOLUTION_BASE_URL"] : [])
     ]
-    return yield* Environment.missing(`the key pair is not complete: set ${names.join(" and ")}`)
+    return yield* Settings.missing(`the key pair is not complete: set ${names.join(" and ")}`)
   })

@@ -1,28 +1,8 @@
 /** E2B's settings by the names of its variables, from the `ConfigProvider` in context. */
 import type { ConfigError } from "effect/Config"
 import * as Effect from "effect/Effect"
-import * as Option from "effect/Option"
-import * as Redacted from "effect/Redacted"
+import { missing, secret, text } from "../../http/internal/settings.ts"
 import { type Place, defaultDomain } from "./e2bAddress.ts"
-
-// Loaded when a layer asks for it: it brings all of Schema, which doubles the time of the first import.
-const loaded = Effect.promise(() => Promise.all([import("effect/Config"), import("effect/ConfigProvider")]))
-
-/** The secret in a variable; one that is set to nothing is not set. */
-const secret = (name: string): Effect.Effect<Redacted.Redacted<string> | undefined, ConfigError> =>
-  Effect.flatMap(loaded, ([Config]) =>
-    Effect.map(Config.option(Config.Redacted(name)), (found) =>
-      Option.getOrUndefined(Option.filter(found, (value) => Redacted.value(value).trim() !== ""))
-    )
-  )
-
-const text = (name: string): Effect.Effect<string | undefined, ConfigError> =>
-  Effect.map(secret(name), (found) => found && Redacted.value(found))
-
-const missing = (message: string): Effect.Effect<never, ConfigError> =>
-  Effect.flatMap(loaded, ([Config, { SourceError }]) =>
-    Effect.fail(new Config.ConfigError(new SourceError({ message })))
-  )
 
 type Given = { readonly [Name in keyof Place]?: Place[Name] | undefined }
 

@@ -1,19 +1,8 @@
-/** Address and key of a sandbox server, from the `ConfigProvider` in context: the environment, unless a program says otherwise. */
+/** Address and key of a sandbox server, from the `ConfigProvider` in context. */
 import type { ConfigError } from "effect/Config"
 import * as Effect from "effect/Effect"
-import * as Option from "effect/Option"
-import * as Redacted from "effect/Redacted"
-
-// Loaded when a layer asks for it: it brings all of Schema, which doubles the time of the first import.
-const loaded = Effect.promise(() => Promise.all([import("effect/Config"), import("effect/ConfigProvider")]))
-
-/** The text of a variable; one that is set to nothing is not set. */
-const text = (name: string): Effect.Effect<string | undefined, ConfigError> =>
-  Effect.flatMap(loaded, ([Config]) =>
-    Effect.map(Config.option(Config.String(name)), (found) =>
-      Option.getOrUndefined(Option.filter(found, (value) => value.trim() !== ""))
-    )
-  )
+import type * as Redacted from "effect/Redacted"
+import { missing, secret, text } from "../../http/internal/settings.ts"
 
 interface Access {
   readonly baseUrl?: string | undefined
@@ -28,12 +17,8 @@ export const access = <A extends Access>(options: A): Effect.Effect<A & { readon
   Effect.gen(function* () {
     if (options.baseUrl !== undefined) return { ...options, baseUrl: options.baseUrl }
     const baseUrl = yield* text("HOLDFAST_SANDBOX_URL")
-    if (baseUrl === undefined) {
-      const [Config, { SourceError }] = yield* loaded
-      const message = "no sandbox server: set HOLDFAST_SANDBOX_URL, or give the option `baseUrl`"
-      return yield* Effect.fail(new Config.ConfigError(new SourceError({ message })))
-    }
+    if (baseUrl === undefined)
+      return yield* missing("no sandbox server: set HOLDFAST_SANDBOX_URL, or give the option `baseUrl`")
     if (options.apiKey !== undefined) return { ...options, baseUrl }
-    const key = yield* text("HOLDFAST_SANDBOX_API_KEY")
-    return { ...options, baseUrl, apiKey: key === undefined ? undefined : Redacted.make(key) }
+    return { ...options, baseUrl, apiKey: yield* secret("HOLDFAST_SANDBOX_API_KEY") }
   })

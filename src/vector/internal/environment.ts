@@ -1,23 +1,8 @@
-/** Where a server is and what it is shown, from the `ConfigProvider` in context: the environment, unless a program says otherwise. */
+/** Where a server is and what it is shown, from the `ConfigProvider` in context. */
 import type { ConfigError } from "effect/Config"
 import * as Effect from "effect/Effect"
-import * as Option from "effect/Option"
-import * as Redacted from "effect/Redacted"
-
-// Loaded when a layer asks for it: it brings all of Schema, which doubles the time of the first import.
-const loaded = Effect.promise(() => import("effect/Config"))
-
-/** The text of a variable; one that is set to nothing is not set. */
-export const text = (name: string): Effect.Effect<string | undefined, ConfigError> =>
-  Effect.map(secret(name), (found) => (found === undefined ? undefined : Redacted.value(found)))
-
-/** The same for a secret. */
-export const secret = (name: string): Effect.Effect<Redacted.Redacted<string> | undefined, ConfigError> =>
-  Effect.flatMap(loaded, (Config) =>
-    Effect.map(Config.option(Config.Redacted(name)), (found) =>
-      Option.getOrUndefined(Option.filter(found, (value) => Redacted.value(value).trim() !== ""))
-    )
-  )
+import type * as Redacted from "effect/Redacted"
+import { secret, text } from "../../http/internal/settings.ts"
 
 interface Access {
   readonly apiKey?: Redacted.Redacted<string> | undefined

@@ -7,7 +7,7 @@ import type * as Redacted from "effect/Redacted"
 import type { SqlClient } from "effect/sql/SqlClient"
 import { InvalidRequest } from "../../http/ServiceReason.ts"
 import { type Reason, VectorError } from "../VectorError.ts"
-import * as Environment from "./environment.ts"
+import * as Settings from "../../http/internal/settings.ts"
 import { reasonOfSql } from "./sqlReason.ts"
 
 const failure = (reason: Reason): VectorError => new VectorError({ provider: "postgres", reason, attempts: [] })
@@ -31,7 +31,7 @@ export const connected = ({
 }: Connection): Layer.Layer<SqlClient, ConfigError | VectorError> =>
   Layer.unwrap(
     Effect.gen(function* () {
-      const address = url ?? (yield* Environment.secret("DATABASE_URL"))
+      const address = url ?? (yield* Settings.secret("DATABASE_URL"))
       if (address === undefined) {
         const description =
           "no database: give `url`, or set DATABASE_URL to postgres://user:password@host:5432/database"
