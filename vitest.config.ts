@@ -20,20 +20,27 @@ const slowPeers = ["vectorChroma", "vectorPostgres", "workQueuePostgres"].map(
 /** Scripts that start and are ended by signals, a suite that LocalSandbox has run already: only the soak has time for them. */
 export const onlyInSoak = [
   "test/soak/contract.test.ts",
+  "test/sandbox/LocalSandbox.snapshot.test.ts",
   "test/promise/Sync.processes.test.ts",
   ...(hasPeers ? slowPeers : [])
 ]
 
-export default defineConfig({
+const exclude = ["test/bench/node_modules/**", ...(hasPeers ? [] : ["test/bench/peers/**"]), ...onlyInSoak]
+
+/** Their files share a worker, and with it what they import: most of the time of a small file is its imports. */
+const sharing = ["agent", "conformance", "http", "llm", "policy", "vector"]
+
+/** Of them, those that read a registry of the whole process. */
+const alone = ["test/policy/Tracing.test.ts", "test/policy/metrics.test.ts"]
+
+export const base = defineConfig({
   plugins: [fences()],
   resolve: { conditions },
   ssr: { resolve: { conditions } },
   test: {
-    include: ["test/**/*.test.ts"],
-    exclude: ["test/bench/node_modules/**", ...(hasPeers ? [] : ["test/bench/peers/**"]), ...onlyInSoak],
     env: {
       // Soaks run at a tenth here, and whole by `npm run soak`.
-      SOAK_SCALE: "0.1",
+      SOAK_SCALE: process.env.SOAK_SCALE ?? "0.1",
       // Many tests start programs, which all compile the same sources: a third of their time without this.
       NODE_COMPILE_CACHE: fileURLToPath(new URL("node_modules/.cache/node", import.meta.url))
     },
@@ -43,5 +50,31 @@ export default defineConfig({
     maxWorkers: Math.max(2, availableParallelism() - 1),
     testTimeout: 30_000,
     hookTimeout: 60_000
+  }
+})
+
+export default defineConfig({
+  ...base,
+  test: {
+    ...base.test,
+    projects: [
+      {
+        extends: true,
+        test: {
+          name: "processes",
+          include: [`test/!(${sharing.join("|")})/**/*.test.ts`, ...alone],
+          exclude
+        }
+      },
+      {
+        extends: true,
+        test: {
+          name: "calls",
+          include: sharing.map((folder) => `test/${folder}/**/*.test.ts`),
+          exclude: [...exclude, ...alone],
+          isolate: false
+        }
+      }
+    ]
   }
 })

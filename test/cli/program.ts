@@ -1,6 +1,6 @@
 /** The `holdfast` program as a person starts it: a process of its own. */
 import { type ChildProcess, execFileSync, spawn } from "node:child_process"
-import { mkdtempSync, writeFileSync } from "node:fs"
+import { mkdtempSync, rmSync, writeFileSync } from "node:fs"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
 import { fileURLToPath } from "node:url"
@@ -63,6 +63,7 @@ export const files = <Name extends string>(
   contents: Readonly<Record<Name, string>>
 ): Record<Name, string> & { directory: string } => {
   const directory = mkdtempSync(join(tmpdir(), "holdfast-cli-"))
+  process.once("exit", () => rmSync(directory, { recursive: true, force: true }))
   const paths: Record<string, string> = { directory }
   for (const [name, content] of Object.entries<string>(contents)) {
     paths[name] = join(directory, name)

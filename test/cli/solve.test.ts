@@ -2,6 +2,7 @@ import { readFileSync } from "node:fs"
 import { createServer } from "node:http"
 import { fileURLToPath } from "node:url"
 import { assert, describe, it } from "vitest"
+import { isWhole } from "../soak/scale.ts"
 import { descendants, files, holdfast, isAlive, lines, start, task } from "./program.ts"
 
 const right = "def one():\n    return 1"
@@ -33,19 +34,24 @@ describe("holdfast solve", { timeout: 60_000 }, () => {
   it("solves all example tasks while requests fail", { timeout: 180_000 }, async () => {
     const tasks = fileURLToPath(new URL("../../examples/tasks.jsonl", import.meta.url))
     // A long timeout of a run: on a busy machine a slow one is not a wrong one.
-    const { code, stdout, stderr } = await holdfast(["solve", tasks, "--offline", "--timeout", "1m"])
-    assert.include(stdout, "passed 44 of 44", stderr)
+    // All of them in the soak, and by `npm start`.
+    const total = isWhole ? 44 : 11
+    const args = ["solve", tasks, "--offline", "--timeout", "1m", "--limit", String(total)]
+    const { code, stdout, stderr } = await holdfast(args)
+    assert.include(stdout, `passed ${total} of ${total}`, stderr)
+    assert.strictEqual(stderr.trim().split("\n").length, total)
+    assert.strictEqual(code, 0)
+    const [, failed, requests] = /(\d+) of (\d+) requests/.exec(stdout) ?? []
+    assert.isAtLeast(Number(failed), Number(requests) / 8)
+    if (!isWhole) return
     // tasks, passed, rounds: nine first answers are wrong
     assert.deepStrictEqual(row(stdout, "all").slice(0, 3), [44, 44, 53], stderr)
+    assert.isAtLeast(Number(failed), Number(requests) / 4)
     for (const kind of ["rateLimited", "unavailable", "reset", "stall", "cut"]) {
       const [injected = 0, survived] = row(stdout, kind)
       assert.isAtLeast(injected, 3, kind)
       assert.strictEqual(survived, injected, kind)
     }
-    const [, failed, requests] = /(\d+) of (\d+) requests/.exec(stdout) ?? []
-    assert.isAtLeast(Number(failed), Number(requests) / 4)
-    assert.strictEqual(stderr.trim().split("\n").length, 44)
-    assert.strictEqual(code, 0)
   })
 
   it("ends with 1 and names what failed when a task is not solved", async () => {

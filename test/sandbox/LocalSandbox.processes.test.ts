@@ -1,15 +1,5 @@
 import { execFileSync, spawn } from "node:child_process"
-import {
-  chmodSync,
-  cpSync,
-  mkdirSync,
-  mkdtempSync,
-  readdirSync,
-  rmSync,
-  symlinkSync,
-  truncateSync,
-  writeFileSync
-} from "node:fs"
+import { cpSync, mkdirSync, mkdtempSync, rmSync, symlinkSync, writeFileSync } from "node:fs"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
 import { assert, describe, it } from "@effect/vitest"
@@ -114,7 +104,7 @@ describe("LocalSandbox processes", () => {
     Effect.gen(function* () {
       yield* Effect.scoped(Sandbox.create({ language: "javascript" }))
       const before = descriptors()
-      for (let round = 0; round < 10; round++) {
+      for (let round = 0; round < 3; round++) {
         const error = yield* Effect.gen(function* () {
           const session = yield* Sandbox.create({ language: "javascript" })
           const [pid] = engines()
@@ -210,48 +200,7 @@ describe("LocalSandbox processes", () => {
   })
 })
 
-describe("LocalSandbox snapshot", () => {
-  const run = (cacheDir: string) =>
-    // Without its snapshot Python takes seconds to boot, and half a minute where everybody wants the machine.
-    Sandbox.runCode("6 * 7", { createTimeout: "2 minutes" }).pipe(
-      Effect.provide(LocalSandbox.layer({ ...cold, cacheDir })),
-      Effect.map((run) => run.results[0]?.["text/plain"])
-    )
-
-  it.live(
-    "is made once, used again, and made anew when it is corrupt",
-    () =>
-      Effect.gen(function* () {
-        const folder = mkdtempSync(join(tmpdir(), "holdfast-cache-"))
-        assert.strictEqual(yield* run(folder), "42")
-        const [made, ...others] = readdirSync(folder)
-        assert.deepStrictEqual(others, [])
-        assert.isDefined(made)
-        truncateSync(join(folder, made ?? ""), 1000)
-        assert.strictEqual(yield* run(folder), "42")
-        assert.strictEqual(readdirSync(folder).length, 1)
-        rmSync(folder, { recursive: true })
-      }),
-    180_000
-  )
-
-  it.live(
-    "is not used from a folder that others may write, nor needed",
-    () =>
-      Effect.gen(function* () {
-        const folder = mkdtempSync(join(tmpdir(), "holdfast-cache-"))
-        chmodSync(folder, 0o777)
-        assert.strictEqual(yield* run(folder), "42")
-        assert.deepStrictEqual(readdirSync(folder), [])
-        rmSync(folder, { recursive: true })
-        // A file where the folder should be: it can be neither read nor made.
-        writeFileSync(folder, "")
-        assert.strictEqual(yield* run(folder), "42")
-        rmSync(folder)
-      }),
-    180_000
-  )
-
+describe("LocalSandbox walls", () => {
   it.live("fails a create that requires a wall where there is none", () =>
     Effect.gen(function* () {
       const exit = yield* Effect.scoped(Sandbox.create()).pipe(

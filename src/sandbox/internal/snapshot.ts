@@ -3,14 +3,15 @@
  *
  * The file's name carries the hash of what it holds, checked before its first use in a process; a file that does not
  * match is removed. It is made by a guest process that has run no code and may write nothing: the bytes come through
- * its stdout, and this process writes them to a temporary file and renames it, so that several may do so at once.
- * Whatever fails, sessions start without it.
+ * its stdout, and this process writes them to a temporary file and renames it, so that several may do so at once. Those
+ * of other releases go when nobody has used them for a month. Whatever fails, sessions start without it.
  */
 import * as ChildProcess from "node:child_process"
 import * as Crypto from "node:crypto"
 import * as Fs from "node:fs"
 import * as Os from "node:os"
 import * as Path from "node:path"
+import * as Clock from "effect/Clock"
 import * as Config from "effect/Config"
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
@@ -99,6 +100,19 @@ const store = (folder: string, bytes: Buffer): string => {
   return path
 }
 
+const unusedMillis = 30 * 24 * 3600 * 1000
+
+/** Removes what nobody has read for long: snapshots of other releases, and what a killed process left half-written. */
+const tidy = (folder: string, kept: string, nowMillis: number): void => {
+  for (const name of Fs.readdirSync(folder)) {
+    const path = Path.join(folder, name)
+    if (path === kept || !/^python-.*\.snapshot$|\.tmp$/.test(name)) continue
+    const { atimeMs, mtimeMs } = Fs.statSync(path)
+    // Where the system does not keep the time of reading, a snapshot is made anew each month.
+    if (nowMillis - Math.max(atimeMs, mtimeMs) > unusedMillis) Fs.rmSync(path, { force: true })
+  }
+}
+
 const attempt = <A>(f: () => A) => Effect.try({ try: f, catch: (cause) => cause })
 
 /** Finds a snapshot or makes one; `""` when neither can be done. */
@@ -111,7 +125,11 @@ export const prepare = (folder: string, start: Child.Start): Effect.Effect<strin
     if (found !== "build") return found
     yield* attempt(() => Fs.accessSync(folder, Fs.constants.W_OK))
     const bytes = yield* build(start)
-    return bytes === undefined ? "" : yield* attempt(() => store(folder, bytes))
+    if (bytes === undefined) return ""
+    const path = yield* attempt(() => store(folder, bytes))
+    const now = yield* Clock.currentTimeMillis
+    yield* Effect.ignore(attempt(() => tidy(folder, path, now)))
+    return path
   }).pipe(
     Effect.timeoutOrElse({ duration: buildTimeout, orElse: () => Effect.succeed("") }),
     // Everything that the file system says is a reason to boot without one, and none to fail.
