@@ -1,5 +1,6 @@
 #!/usr/bin/env node
 /** The `holdfast` program: the one place where all layers meet, and where signals and exit codes are known. */
+import "./internal/smallHeap.ts"
 import * as NodeChildProcessSpawner from "@effect/platform-node-shared/NodeChildProcessSpawner"
 import * as NodeFileSystem from "@effect/platform-node-shared/NodeFileSystem"
 import * as NodePath from "@effect/platform-node-shared/NodePath"
@@ -25,12 +26,14 @@ import * as Shutdown from "../policy/Shutdown.ts"
 import * as LocalSandbox from "../sandbox/LocalSandbox.ts"
 import * as ProcessSandbox from "../sandbox/ProcessSandbox.ts"
 import { ask } from "./ask.ts"
+import { batch } from "./batch.ts"
 import { doctor } from "./doctor.ts"
 import { Ended } from "./internal/ending.ts"
 import type { Floors } from "./internal/floors.ts"
 import { llmLayer } from "./internal/models.ts"
 import { plain } from "./internal/plain.ts"
 import { mcp } from "./mcp.ts"
+import { report } from "./report.ts"
 import { run } from "./run.ts"
 import { solve } from "./solve.ts"
 
@@ -69,6 +72,8 @@ const holdfast = Command.make("holdfast").pipe(
     run(floors),
     ask(floors),
     solve(floors),
+    report,
+    batch(floors),
     mcp(floors, version),
     doctor(floors, { version, node: engines.node })
   ])

@@ -17,6 +17,7 @@ import type { LlmError } from "../llm/LlmError.ts"
 import type { Sandbox } from "../sandbox/Sandbox.ts"
 import type { SandboxError } from "../sandbox/SandboxError.ts"
 import type * as Fault from "../testing/Fault.ts"
+import * as ReplayServer from "../testing/ReplayServer.ts"
 import { findAnswers } from "./internal/answers.ts"
 import { type BadInput, badInput, Ended } from "./internal/ending.ts"
 import * as Endpoint from "./internal/endpoint.ts"
@@ -165,7 +166,8 @@ const offline = Effect.fnUntraced(function* (
   if (Option.isSome(input.baseUrl) || Option.isSome(input.apiKeyEnv))
     return yield* badInput("--offline asks its own server; leave out --base-url and --api-key-env, or --offline")
   const recordings = yield* findAnswers(input.answers, input.tasks, lines)
-  const { endpoint, tally } = yield* Offline.start(recordings, input.faults === "on" ? input.seed : undefined)
+  const answer = ReplayServer.recorded(recordings)
+  const { endpoint, tally } = yield* Offline.start(answer, input.faults === "on" ? input.seed : undefined)
   const policy = { ...Offline.policy, maxConcurrency: input.concurrency }
   return { layer: Layer.merge(floors.llm(endpoint, policy), floors.sandbox(input.concurrency)), tally }
 })

@@ -1,4 +1,7 @@
-/** Work: jobs in queues that lose none, and requests through stages. */
+/** Work: jobs in queues that lose none, batches that can be killed, and requests through stages. */
+export * as Batch from "./Batch.ts"
+export * as BatchError from "./BatchError.ts"
+export * as BatchRecord from "./BatchRecord.ts"
 export * as MemoryWorkStore from "./MemoryWorkStore.ts"
 export * as Pipeline from "./Pipeline.ts"
 export * as RedisWorkStore from "./RedisWorkStore.ts"

@@ -1,4 +1,4 @@
-/** Queues of jobs against those that keep none: what a handle, an acknowledgement and a file cost. */
+/** Queues and batches against queues that keep nothing: what a handle, an acknowledgement, a record and a file cost. */
 import { compare, compareEach, median, ratio, type Samples } from "./Bench.ts"
 import { digits, type Report, type Table } from "./Report.ts"
 import type { Sample } from "./worker.ts"
@@ -26,9 +26,13 @@ const table = (title: string, all: ReadonlyArray<Samples>): Table => ({
 export const work = async (): Promise<Report> => {
   const plan = { kind: "jobs", url: "", concurrency: 100, warmUp: 100 } as const
   // bottleneck waits for timers between its jobs: 5 ms for each.
-  const memory = { ...plan, contenders: [base, "bottleneck", "holdfastQueue", "holdfastPipeline"], count: 400 }
+  const memory = {
+    ...plan,
+    contenders: [base, "bottleneck", "holdfastQueue", "holdfastPipeline", "holdfastBatch"],
+    count: 400
+  }
   const [few = [], many = []] = await compareEach(memory, [100, 400])
-  const file = await compare({ ...plan, contenders: [base, "holdfastQueueSqlite"], count: 500 })
+  const file = await compare({ ...plan, contenders: [base, "holdfastQueueSqlite", "holdfastBatchFile"], count: 500 })
   return {
     tables: [
       table("CPU per job, eight at a time, 100 wait", few),
@@ -38,7 +42,9 @@ export const work = async (): Promise<Report> => {
     measured: {
       "work/few": ratio(find(few, "holdfastQueue"), find(few, "bottleneck"), micros),
       "work/many": ratio(find(many, "holdfastQueue"), find(many, "bottleneck"), micros),
-      "work/pipeline": ratio(find(many, "holdfastPipeline"), find(many, base), micros)
+      "work/pipeline": ratio(find(many, "holdfastPipeline"), find(many, base), micros),
+      "work/batch": ratio(find(many, "holdfastBatch"), find(many, base), micros),
+      "work/batchFile": ratio(find(file, "holdfastBatchFile"), find(file, "holdfastQueueSqlite"), micros)
     }
   }
 }

@@ -58,12 +58,17 @@ export const start = (args: ReadonlyArray<string>, options: Options = {}): Start
 /** Runs the program to its end. */
 export const holdfast = (args: ReadonlyArray<string>, options?: Options): Promise<Ended> => start(args, options).ended
 
-/** A new directory with these files in it; returns the path of each. */
+const made: Array<string> = []
+process.once("exit", () => {
+  for (const directory of made) rmSync(directory, { recursive: true, force: true })
+})
+
+/** A new directory with these files in it, until the tests end; returns the path of each. */
 export const files = <Name extends string>(
   contents: Readonly<Record<Name, string>>
 ): Record<Name, string> & { directory: string } => {
   const directory = mkdtempSync(join(tmpdir(), "holdfast-cli-"))
-  process.once("exit", () => rmSync(directory, { recursive: true, force: true }))
+  made.push(directory)
   const paths: Record<string, string> = { directory }
   for (const [name, content] of Object.entries<string>(contents)) {
     paths[name] = join(directory, name)

@@ -47,7 +47,7 @@ const table: Readonly<Record<string, Room>> = {
   cli: {
     folders: [...hall, "testing"],
     unstable: ["http", "ai", "cli", "process", "FileSystem", "PlatformError", "Path", "Terminal", "Stdio"],
-    packages: [...node, "cli-progress", "cli-table3"]
+    packages: [...node, "chart.js", "cli-progress", "cli-table3"]
   },
   // src/index.ts, the table of contents
   "": { folders: [...hall, "promise", "testing"], unstable: [], packages: [] }

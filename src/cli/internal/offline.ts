@@ -1,4 +1,4 @@
-/** The offline model: recorded answers behind a real socket, with faults on purpose. */
+/** The offline model: known answers behind a real socket, with faults on purpose. */
 import * as Effect from "effect/Effect"
 import * as Redacted from "effect/Redacted"
 import type * as Scope from "effect/Scope"
@@ -14,11 +14,11 @@ export interface Offline {
 
 /** Starts the replay server; without a seed it injects no faults. */
 export const start = Effect.fnUntraced(function* (
-  recordings: ReadonlyArray<ReplayServer.Recording>,
+  answer: ReplayServer.Options["answer"],
   seed: number | undefined
 ): Effect.fn.Return<Offline, never, Scope.Scope> {
   const faults = yield* Fault.plan(seed === undefined ? { rate: 0 } : { seed })
-  const server = yield* ReplayServer.make({ answer: ReplayServer.recorded(recordings), faults })
+  const server = yield* ReplayServer.make({ answer, faults })
   const apiKey = Redacted.make("offline")
   const endpoint = { provider: "openai", baseUrl: server.url, model: "replay", apiKey, secret: undefined } as const
   return { endpoint, tally: faults.tally }

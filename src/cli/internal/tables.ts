@@ -67,7 +67,8 @@ const row = (name: string, outcomes: ReadonlyArray<Outcome>): Array<string | num
   ]
 }
 
-const faultLines = (tally: Fault.Tally | undefined): ReadonlyArray<string> => {
+/** How many requests of an offline run failed on purpose, by kind. */
+export const faultLines = (tally: Fault.Tally | undefined): ReadonlyArray<string> => {
   if (tally === undefined) return []
   const table = makeTable(["injected fault", "injected", "survived"])
   for (const kind of kinds) table.push([kind, tally.injected[kind], tally.survived[kind]])
@@ -96,10 +97,11 @@ const verdict = ({ outcomes, total, durationMillis, out }: Run): string => {
 
 const seconds = (millis: number): string => `${(millis / 1000).toFixed(1)} s`
 
-const makeTable = (head: Array<string>): Table.Table =>
+/** A table of figures; its first column is their names unless it is said to be one of them. */
+export const makeTable = (head: Array<string>, first: "left" | "right" = "left"): Table.Table =>
   new Table({
     head,
-    colAligns: head.map((_, index) => (index === 0 ? "left" : "right")),
+    colAligns: head.map((_, index) => (index === 0 ? first : "right")),
     // No colours: the table is read by files and pipes too.
     style: { head: [], border: [] }
   })
