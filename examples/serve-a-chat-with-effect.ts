@@ -1,13 +1,12 @@
 /** Serve a chat with HttpApi: a browser that leaves interrupts the call to the model, and SIGTERM lets answers finish. */
 import { createServer } from "node:http"
 import { NodeHttpServer } from "@effect/platform-node"
-import { Config, Console, Deferred, Duration, Effect, Layer, Schema, Sink, Stream } from "effect"
-import { FetchHttpClient, HttpRouter, HttpServer } from "effect/http"
-import { HttpApi, HttpApiBuilder, HttpApiClient, HttpApiEndpoint, HttpApiGroup, HttpApiSchema } from "effect/http-api"
+import { Config, Console, Duration, Effect, Layer, Schema, Sink, Stream } from "effect"
+import { HttpRouter, HttpServer } from "effect/http"
+import { HttpApi, HttpApiBuilder, HttpApiEndpoint, HttpApiGroup, HttpApiSchema } from "effect/http-api"
 import { UndiciHttpClient } from "holdfast/http"
 import { Llm, type LlmError, OpenAiLlm } from "holdfast/llm"
 import { Shutdown } from "holdfast/policy"
-import { TestLlm } from "holdfast/testing"
 
 // What the browser may know. The rest, such as a wrong key or an empty account, is ours to mend: a 502, and a log.
 class TooMany extends Schema.TaggedError<TooMany>()("TooMany", { seconds: Schema.Int }) {}
@@ -82,48 +81,14 @@ const Server = Layer.effectDiscard(hangUp).pipe(
   Layer.provideMerge(
     NodeHttpServer.layerConfig(() => node, {
       host: Config.String("HOST").pipe(Config.withDefault("127.0.0.1")),
-      port: Config.Int("PORT").pipe(Config.withDefault(0))
+      port: Config.Int("PORT").pipe(Config.withDefault(3000))
     })
   )
 )
 
+// OPENAI_API_KEY is its key.
 const Model = OpenAiLlm.layerConfig({ model: "some-model" }).pipe(Layer.provide(UndiciHttpClient.layer()))
-const listening = HttpServer.addressFormattedWith((url) => Console.error(`listening on ${url}`))
+const listening = HttpServer.addressFormattedWith((url) => Console.log(`listening on ${url}`))
 
-const gone = Deferred.makeUnsafe<void>()
-/** In place of a model: what it streams never comes to an end. */
-const Played = Layer.effect(
-  Llm.Llm,
-  Effect.map(Llm.Llm, (llm) => ({
-    ...llm,
-    streamText: (request: Llm.Request) =>
-      Stream.concat(Stream.take(llm.streamText(request), 1), Stream.never).pipe(
-        Stream.ensuring(Deferred.succeed(gone, undefined))
-      )
-  }))
-).pipe(Layer.provide(TestLlm.layer("Hello there")))
-
-/** In place of a browser, by the client that comes with the API: it leaves in the middle of the second answer. */
-const browse = HttpServer.addressFormattedWith((baseUrl) =>
-  Effect.gen(function* () {
-    const { chat } = yield* HttpApiClient.make(Api, { baseUrl })
-    const payload = { prompt: "Say hello" }
-    console.log(yield* chat.answer({ payload }))
-    const answer = yield* chat.stream({ payload })
-    yield* Stream.runForEach(Stream.take(answer, 1), (text) => Console.log(text))
-    yield* Deferred.await(gone)
-    console.log("the call to the model is interrupted")
-  })
-).pipe(Effect.provide(FetchHttpClient.layer))
-
-// Without OPENAI_BASE_URL this example plays the model and the browser itself, and ends.
-const program = Effect.flatMap(Config.option(Config.String("OPENAI_BASE_URL")), ({ _tag }) =>
-  _tag === "None"
-    ? browse.pipe(Effect.provide(Server), Effect.provide(Played))
-    : Effect.andThen(listening, Effect.never).pipe(Effect.provide(Server), Effect.provide(Model))
-)
+const program = Effect.andThen(listening, Effect.never).pipe(Effect.provide(Server), Effect.provide(Model))
 Shutdown.run(program, { grace: "8 seconds" })
-// Output:
-// { text: 'Hello there' }
-// { text: 'Hello' }
-// the call to the model is interrupted

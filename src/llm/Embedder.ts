@@ -24,6 +24,11 @@ export interface Request {
   readonly purpose?: "query" | "document" | undefined
   /** Extra headers of each request. */
   readonly headers?: Readonly<Record<string, string>> | undefined
+  /**
+   * One key for the logical call, the same on each attempt. Sent as `Idempotency-Key`; of several requests, those after the
+   * first have the place of their first input behind it, as `-2001`.
+   */
+  readonly idempotencyKey?: string | undefined
   /** Fields of the provider's own, merged into each body as they are. */
   readonly extra?: Readonly<Record<string, unknown>> | undefined
 }

@@ -18,6 +18,7 @@ import * as Embedding from "./internal/embedding.ts"
 import { reasonOfResponse } from "./internal/gemini.ts"
 import * as Wire from "./internal/geminiEmbedding.ts"
 import * as Server from "./internal/geminiServer.ts"
+import { ownHeaders } from "./internal/server.ts"
 import type { TokenAuth } from "./TokenAuth.ts"
 
 export interface Options {
@@ -64,7 +65,7 @@ const protocol = (options: Options): Embedding.Protocol => {
     concurrency,
     dimensions,
     encode: (request, inputs, token) =>
-      post(Wire.endpointOf(request, model), Wire.encode(request, model, inputs), token, request.headers),
+      post(Wire.endpointOf(request, model), Wire.encode(request, model, inputs), token, ownHeaders(request)),
     decode: (body, inputs) => Wire.decode(body, inputs, redact),
     reasonOf: (response, body, nowMillis) => reasonOfResponse(response, body, nowMillis, redact)
   }

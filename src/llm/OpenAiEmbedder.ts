@@ -16,6 +16,7 @@ import * as Embedding from "./internal/embedding.ts"
 import { reasonOfResponse } from "./internal/openai.ts"
 import * as Wire from "./internal/openaiEmbedding.ts"
 import * as Server from "./internal/openaiServer.ts"
+import { ownHeaders } from "./internal/server.ts"
 import type { TokenAuth } from "./TokenAuth.ts"
 
 export interface Options {
@@ -67,7 +68,7 @@ const protocol = (options: Options): Embedding.Protocol => {
     concurrency,
     dimensions,
     encode: (request, inputs, token) =>
-      post("/embeddings", Wire.encode(request, options.model, encoding, inputs), token, request.headers),
+      post("/embeddings", Wire.encode(request, options.model, encoding, inputs), token, ownHeaders(request)),
     decode: (body, inputs) => Wire.decode(body, inputs, redact),
     reasonOf: (response, body, nowMillis) => reasonOfResponse(response, body, nowMillis, redact)
   }

@@ -12,6 +12,7 @@ import * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
 import { Draining } from "../policy/PolicyError.ts"
 import { type Call, Calls } from "./internal/calls.ts"
+import { called, type Site, siteOf } from "./internal/site.ts"
 
 export { Calls }
 
@@ -28,10 +29,19 @@ const nothing = (): void => {}
 
 /**
  * What a method gives back: what it throws becomes a rejection, and one that nobody waits for does not end the process.
- * A forgotten call must not: closing the client, too, makes it reject.
+ * A forgotten call must not: closing the client, too, makes it reject. The stack of an error begins where the method was
+ * called; `own` is how many functions of ours stand between.
  */
-export const heard = <A>(call: () => Promise<A>): Promise<A> => {
-  const promise = (async () => call())()
+export const heard = <A>(call: () => Promise<A>, own = 1): Promise<A> => {
+  const site = siteOf(1 + own)
+  const promise = (async () => {
+    try {
+      return await call()
+    } catch (error) {
+      called(error, site)
+      throw error
+    }
+  })()
   promise.catch(nothing)
   return promise
 }
@@ -108,6 +118,8 @@ export class Iteration<A, E, R, ER> implements AsyncIterableIterator<A>, AsyncDi
   private isLooped = false
   private waiting: Fiber.Fiber<unknown, unknown> | undefined
   private closing: Promise<void> | undefined
+  /** Below a method and the function that it makes this by. */
+  private readonly site: Site
   // A consumer that is busy between two events is not pulling: the abort still has to close the socket.
   private readonly onAbort = (): void => this.stop(this.signal?.reason)
   readonly interruptUnsafe = (): void => this.stop(new Draining({ key: "client", isSent: true }))
@@ -122,6 +134,7 @@ export class Iteration<A, E, R, ER> implements AsyncIterableIterator<A>, AsyncDi
     signal: AbortSignal | undefined,
     isAnswered: boolean
   ) {
+    this.site = siteOf(2)
     this.isAnswered = isAnswered
     this.stream = stream
     this.runtime = runtime
@@ -204,6 +217,7 @@ export class Iteration<A, E, R, ER> implements AsyncIterableIterator<A>, AsyncDi
       this.onBatch(batch)
       for (const value of batch) this.batch.push(value)
     } catch (error) {
+      called(error, this.site)
       const closed = this.end({ is: "failed", error })
       // An abort is answered at once; its finalizers are awaited by the client's `close`.
       if (this.signal?.aborted !== true) await closed

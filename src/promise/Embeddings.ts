@@ -1,16 +1,11 @@
 /** Embeddings for plain programs. */
-import type { ConfigError } from "effect/Config"
 import * as Effect from "effect/Effect"
-import type { HttpClient } from "effect/http/HttpClient"
 import * as Layer from "effect/Layer"
 import { Embedder, type Request } from "../llm/Embedder.ts"
-import { EmbedderError } from "../llm/EmbedderError.ts"
-import { Unauthorized } from "../llm/LlmError.ts"
+import type { EmbedderError } from "../llm/EmbedderError.ts"
 import type * as OpenAiEmbedder from "../llm/OpenAiEmbedder.ts"
-import * as Usage from "../llm/Usage.ts"
-import type * as Policy from "../policy/Policy.ts"
 import { checkHeaders, checkTexts } from "./internal/checkLlm.ts"
-import { connected, missing, secret, type Shared } from "./internal/connected.ts"
+import type { Shared } from "./internal/connected.ts"
 import type { CallOptions } from "./Options.ts"
 import { atLeast, httpUrl, oneOf, onlyKnown } from "./Time.ts"
 
@@ -82,31 +77,13 @@ export const checkInputs = (inputs: unknown): void => {
   throw new TypeError("embed: give texts: one to `embed`, a list of them to `embedMany`")
 }
 
-const load = async (
-  options: EmbedderOptions,
-  policy: Policy.Policy
-): Promise<Layer.Layer<Embedder, ConfigError, HttpClient>> => {
-  if (options.provider === "gemini") {
-    const { apiKey, provider: _, ...rest } = options
-    return (await import("../llm/GeminiEmbedder.ts")).layerConfig({ ...rest, policy, apiKey: secret(apiKey) })
-  }
-  const { apiKey, provider: _, ...rest } = options
-  return (await import("../llm/OpenAiEmbedder.ts")).layerConfig({ ...rest, policy, apiKey: secret(apiKey) })
-}
-
-const notConfigured = (error: ConfigError, provider: string): EmbedderError => {
-  const reason = new Unauthorized({ description: missing(error, "embedder.apiKey") })
-  const nothing = { inputs: 0, finished: 0, usage: Usage.empty, vectors: [], attempts: [] }
-  return new EmbedderError({ provider, reason, ...nothing })
-}
-
 /** The embedder of these options. */
 export const embedderLayer = (options: EmbedderOptions, shared: Shared): Layer.Layer<Embedder, EmbedderError> =>
-  connected(
-    () => load(options, shared.policy),
-    options,
-    shared,
-    (error) => Layer.effect(Embedder, Effect.fail(notConfigured(error, options.provider)))
+  Layer.unwrap(
+    Effect.map(
+      Effect.promise(() => import("./internal/embedders.ts")),
+      (embedders) => embedders.layer(options, shared)
+    )
   )
 
 /** In the place of an embedder that was not named. */

@@ -7,8 +7,8 @@ import { type Calls, heard, run } from "./Bridge.ts"
 import { signalOf } from "./internal/callOptions.ts"
 import { readingBytes } from "./internal/reading.ts"
 import { checkOptions, checkText } from "./internal/runOptions.ts"
-import type { SandboxTime } from "./internal/sandboxTime.ts"
-import type { CallOptions } from "./Options.ts"
+import type { SandboxCalls } from "./internal/sandboxCalls.ts"
+import type { RequestOptions } from "./Options.ts"
 import type { Flow } from "./Reading.ts"
 import { toDuration } from "./Time.ts"
 
@@ -16,7 +16,7 @@ import { toDuration } from "./Time.ts"
 export type FileSource = ReadableStream<Uint8Array> | AsyncIterable<Uint8Array> | Blob
 
 /** `timeout` bounds the whole call. Default: none. */
-export type FileOptions = Pick<CallOptions, "signal" | "timeout">
+export interface FileOptions extends RequestOptions {}
 
 /**
  * The guest's files. A path that is not absolute is meant from the guest's home. All languages and contexts of a session
@@ -82,14 +82,14 @@ export const make = <R>(
   files: Effectful.Files,
   runtime: ManagedRuntime.ManagedRuntime<R, unknown>,
   calls: Calls,
-  time: SandboxTime
+  around: SandboxCalls
 ): Files => {
   const call = <A>(path: unknown, options: FileOptions, make: () => Effect.Effect<A, unknown, R>): Promise<A> =>
     heard(() => {
       checkText(path, "path")
       checkOptions(options, "call")
-      return run(time.within(make(), timeOf(options)), runtime, calls, options.signal)
-    })
+      return run(around.within(make(), options, timeOf(options)), runtime, calls, options.signal)
+    }, 2)
   return {
     read: (path, options = {}) => call(path, options, () => files.read(path)),
     readText: (path, options = {}) => call(path, options, () => files.readText(path)),
@@ -106,7 +106,7 @@ export const make = <R>(
       const pieces = Stream.suspend(() => {
         checkText(path, "path")
         checkOptions(options, "call")
-        return time.stream(files.download(path), timeOf(options))
+        return around.stream(files.download(path), options, timeOf(options))
       })
       return readingBytes(pieces, runtime, calls, signalOf(options))
     }

@@ -241,7 +241,8 @@ export const make = (
     const sent = inTime(Effect.flatMap(Wire, (wire) => wire.send(method, String(url), options)))
     const { bytes, json, stream, text, ...head } = await run(sent, runtime, calls, signal)
     // The body belongs to a call that was taken: it may be read while the client closes.
-    const read = <A>(body: Effect.Effect<A, Failure>) => heard(() => run(body, runtime, calls, signal, undefined, true))
+    const read = <A>(body: Effect.Effect<A, Failure>) =>
+      heard(() => run(body, runtime, calls, signal, undefined, true), 2)
     return {
       ...head,
       ok: head.status >= 200 && head.status < 300,
@@ -255,7 +256,7 @@ export const make = (
   const as =
     (method: HttpMethod) =>
     (url: string | URL, options?: HttpBodyOptions): Promise<HttpResponse> =>
-      request(method, url, options)
+      heard(() => send(method, url, options))
   return {
     get: as("GET"),
     head: as("HEAD"),

@@ -52,21 +52,39 @@ export interface ClientOptions extends LimitOptions {
   readonly logger?: Logger | undefined
 }
 
-/** What every method takes; what runs code takes the first two. */
+/** What every method takes. */
 export interface CallOptions {
   /** Aborting it rejects the call at once with the signal's reason. */
   readonly signal?: AbortSignal | undefined
   /** The total time of this call. Default: the client's. */
   readonly timeout?: Time | undefined
-  /** The class of a call to a model or of `client.http` in the line for slots. Default: `"normal"`. */
+  /**
+   * The class of this call in the line for slots, and for a place where a sandbox has so many sessions at once. Runs of one
+   * session go in the order of their calls. Default: `"normal"`.
+   */
   readonly priority?: Priority | undefined
-  /** Who such a call is for; tenants of one class take turns. Default: one tenant for all. */
+  /** Who the call is for; tenants of one class take turns. Default: one tenant for all. */
   readonly tenant?: string | undefined
+}
+
+/**
+ * What each method of a sandbox, of its sessions and of a vector store takes. What is no service over HTTP (`"local"` and
+ * `"process"`, `"memory"`, `"sqlite"` and `"postgres"`) has no request that could carry the headers or the key.
+ */
+export interface RequestOptions extends CallOptions {
+  /** Extra headers of each request of this call, over those of the client's options. Default: none. */
+  readonly headers?: Readonly<Record<string, string>> | undefined
+  /**
+   * One key for the logical call, sent as `idempotency-key` with its requests that make, run or change something, the
+   * same on each send; where it has several, those after the first add `-2`, `-3` and so on. A run that may have begun is
+   * not sent again, with a key or without. Default: none.
+   */
+  readonly idempotencyKey?: string | undefined
 }
 
 /** What `client.with` gives to each call that does not say otherwise. */
 export interface CallDefaults extends CallOptions {
-  /** Extra headers of each request to a model; a call's own are added to them. */
+  /** Extra headers of each request to a model, and to no other service; a call's own are added to them. */
   readonly headers?: Readonly<Record<string, string>> | undefined
   /**
    * When the time of all calls together is over: a `Date`, its number of milliseconds since 1970, or a text such as

@@ -2,9 +2,9 @@
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import { hasProperty } from "effect/Predicate"
+import { outcomeOf } from "../policy/internal/outcome.ts"
 import type * as Effectful from "../policy/Retry.ts"
 import { classify as classifyError, type Phase, type Retryable } from "../policy/Retryable.ts"
-import { retrying } from "./Logger.ts"
 import { atLeast, durations, onlyKnown, type Time } from "./Time.ts"
 
 /** What is known of a failure. */
@@ -92,6 +92,15 @@ const withoutRequest = (error: unknown): unknown => {
   if (!hasProperty(error, "_tag") || error._tag !== "HttpClientError" || !hasProperty(error, "reason")) return error
   const { reason } = error
   return hasProperty(reason, "cause") && reason.cause !== undefined ? reason.cause : error
+}
+
+/** Says that a call is tried again. */
+const retrying = (event: Effectful.RetryEvent): Effect.Effect<void> => {
+  const { cause, error, key, retry } = event
+  const reason = outcomeOf(error, "result")
+  const waitMs = Math.round(Duration.toMillis(event.wait))
+  const fields = { event: "retry", key, retry, waitMs, cause, reason }
+  return Effect.logWarning(`retry ${retry} of ${key} in ${waitMs} ms: ${reason}`, fields)
 }
 
 const toHook =

@@ -4,11 +4,13 @@ import * as Exit from "effect/Exit"
 import type * as ManagedRuntime from "effect/ManagedRuntime"
 import * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
+import * as Carried from "../http/internal/carried.ts"
 import * as Effectful from "../sandbox/Sandbox.ts"
 import { SandboxError, SessionLost } from "../sandbox/SandboxError.ts"
 import { type Calls, heard, run } from "./Bridge.ts"
 import { type Files, make as makeFiles } from "./Files.ts"
 import { signalOf } from "./internal/callOptions.ts"
+import { carrying } from "./internal/carrying.ts"
 import { toCommandEvent, toEvent, toExecution, toResult } from "./internal/executed.ts"
 import { readingCommand, readingRun } from "./internal/reading.ts"
 import {
@@ -18,8 +20,8 @@ import {
   toCreateOptions,
   toRunOptions
 } from "./internal/runOptions.ts"
-import type { SandboxTime } from "./internal/sandboxTime.ts"
-import type { CallOptions } from "./Options.ts"
+import type { SandboxCalls } from "./internal/sandboxCalls.ts"
+import type { RequestOptions } from "./Options.ts"
 import type { Reading } from "./Reading.ts"
 import { type Time, toDuration } from "./Time.ts"
 
@@ -43,11 +45,11 @@ export type CommandEvent =
   | Exclude<Effectful.CommandEvent, { readonly type: "done" }>
   | { readonly type: "done"; readonly result: CommandResult }
 
-/** Code is in no line for slots: it has a signal and a time. */
-type StopOptions = Pick<CallOptions, "signal" | "timeout">
-
-/** `timeout` stands for `createTimeout` where that is not given. */
-export interface SessionOptions extends StopOptions, Omit<Effectful.CreateOptions, "createTimeout" | "lifetime"> {
+/**
+ * `timeout` stands for `createTimeout` where that is not given. `headers` are on the request that ends the session, too, and
+ * on no others of its life.
+ */
+export interface SessionOptions extends RequestOptions, Omit<Effectful.CreateOptions, "createTimeout" | "lifetime"> {
   /** The longest wait for a usable session. Default: `"30 seconds"`. */
   readonly createTimeout?: Time | undefined
   /**
@@ -58,16 +60,16 @@ export interface SessionOptions extends StopOptions, Omit<Effectful.CreateOption
 }
 
 /** `timeout` bounds the program itself. Default: `"30 seconds"`. */
-export interface RunOptions extends StopOptions, Omit<Effectful.RunOptions, "timeout"> {}
+export interface RunOptions extends RequestOptions, Omit<Effectful.RunOptions, "timeout"> {}
 
 /** What a run in a session of its own takes: it has no contexts. */
 export interface ExecuteOptions extends Omit<RunOptions, "context"> {}
 
 /** `timeout` bounds the command itself. Default: `"30 seconds"`. */
-export interface CommandOptions extends StopOptions, Omit<Effectful.CommandOptions, "timeout"> {}
+export interface CommandOptions extends RequestOptions, Omit<Effectful.CommandOptions, "timeout"> {}
 
 /** `timeout` bounds the making. Default: none. */
-export interface ContextOptions extends StopOptions, Effectful.ContextOptions {}
+export interface ContextOptions extends RequestOptions, Effectful.ContextOptions {}
 
 /** A machine that keeps its variables and files between runs, until it is closed. */
 export interface Session extends AsyncDisposable {
@@ -97,37 +99,42 @@ export interface Session extends AsyncDisposable {
    * Stops what runs now: its outcome is `"interrupted"`, and variables are kept where the guest obeys in time. Does
    * nothing when nothing runs.
    */
-  readonly interrupt: (options?: StopOptions) => Promise<void>
+  readonly interrupt: (options?: RequestOptions) => Promise<void>
   /** Gives a fresh machine under the same session: variables, contexts and files are gone. Also after `SessionLost`. */
-  readonly reset: (options?: StopOptions) => Promise<void>
+  readonly reset: (options?: RequestOptions) => Promise<void>
   /** Sets the lifetime anew, counted from now. */
-  readonly extend: (lifetime: Time, options?: StopOptions) => Promise<void>
+  readonly extend: (lifetime: Time, options?: RequestOptions) => Promise<void>
   /** Ends the guest. More calls do nothing. */
   readonly close: () => Promise<void>
 }
 
 type Runtime = ManagedRuntime.ManagedRuntime<Effectful.Sandbox, unknown>
 
-/** Runs code in a session of its own. */
+/** Runs code in a session of its own: the making and the run have a key each. */
 export const runOnce = (
   code: string,
   options: ExecuteOptions
 ): Effect.Effect<Effectful.Execution, SandboxError, Effectful.Sandbox> =>
-  Effect.suspend(() => Effectful.runCode(code, toRunOptions(code, options)))
+  Effect.suspend(() => {
+    const asked = toRunOptions(code, options)
+    const created = Effectful.create(asked)
+    return Effect.scoped(Effect.flatMap(created, (session) => Carried.nth(1)(session.runCode(code, asked))))
+  })
 
 /** Makes a session that lives until it is closed, or the client is. */
 export const make = async (
   runtime: Runtime,
   calls: Calls,
   options: SessionOptions,
-  time: SandboxTime
+  around: SandboxCalls
 ): Promise<Session> => {
   const created = Effectful.create(toCreateOptions(options))
-  const [session, scope] = await run(time.within(scoped(created)), runtime, calls, options.signal)
+  const [session, scope] = await run(around.within(scoped(created), options), runtime, calls, options.signal)
   let closing: Promise<void> | undefined
   const close = (): Promise<void> => {
     calls.resources.delete(close)
-    return (closing ??= Effect.runPromise(Scope.close(scope, Exit.void)))
+    const { headers } = options
+    return (closing ??= Effect.runPromise(carrying(Scope.close(scope, Exit.void), { headers })))
   }
   calls.resources.add(close)
   const { hasShell, id, isolation, language, languages, userId } = session
@@ -138,9 +145,9 @@ export const make = async (
     languages,
     isolation,
     hasShell,
-    ...runsOf(session, runtime, calls, time),
-    ...stateOf({ ...session, reset: unless(() => closing !== undefined, session.reset) }, runtime, calls, time),
-    files: makeFiles(session.files, runtime, calls, time),
+    ...runsOf(session, runtime, calls, around),
+    ...stateOf({ ...session, reset: unless(() => closing !== undefined, session.reset) }, runtime, calls, around),
+    files: makeFiles(session.files, runtime, calls, around),
     close,
     [Symbol.asyncDispose]: close
   }
@@ -156,36 +163,37 @@ const unless = (isClosed: () => boolean, reset: Effectful.Session["reset"]): Eff
 
 type Runs = Pick<Session, "runCode" | "streamCode" | "runCommand" | "streamCommand">
 
-const runsOf = (session: Effectful.Session, runtime: Runtime, calls: Calls, time: SandboxTime): Runs => ({
+const runsOf = (session: Effectful.Session, runtime: Runtime, calls: Calls, around: SandboxCalls): Runs => ({
   runCode: (code, options = {}) =>
     heard(async () => {
       const ran = session.runCode(code, toRunOptions(code, options))
-      return toExecution(await run(time.within(ran), runtime, calls, options.signal))
+      return toExecution(await run(around.within(ran, options), runtime, calls, options.signal))
     }),
   streamCode: (code, options = {}) => {
     // What is wrong with a stream's options fails its first pull.
     const events = Stream.suspend(() => session.streamCode(code, toRunOptions(code, options)))
-    return readingRun(Stream.map(time.stream(events), toEvent), runtime, calls, signalOf(options))
+    return readingRun(Stream.map(around.stream(events, options), toEvent), runtime, calls, signalOf(options))
   },
   runCommand: (command, options = {}) =>
     heard(async () => {
       const ran = session.runCommand(command, toCommandOptions(command, options))
-      return toResult(await run(time.within(ran), runtime, calls, options.signal))
+      return toResult(await run(around.within(ran, options), runtime, calls, options.signal))
     }),
   streamCommand: (command, options = {}) => {
     const events = Stream.suspend(() => session.streamCommand(command, toCommandOptions(command, options)))
-    return readingCommand(Stream.map(time.stream(events), toCommandEvent), runtime, calls, signalOf(options))
+    return readingCommand(Stream.map(around.stream(events, options), toCommandEvent), runtime, calls, signalOf(options))
   }
 })
 
 type State = Pick<Session, "createContext" | "interrupt" | "reset" | "extend">
 
-const stateOf = (session: Effectful.Session, runtime: Runtime, calls: Calls, time: SandboxTime): State => {
-  const call = <A>(self: Effect.Effect<A, SandboxError>, { signal, timeout }: StopOptions): Promise<A> => {
+const stateOf = (session: Effectful.Session, runtime: Runtime, calls: Calls, around: SandboxCalls): State => {
+  const call = <A>(self: Effect.Effect<A, SandboxError>, options: RequestOptions): Promise<A> => {
+    const { signal, timeout } = options
     const own = timeout === undefined ? undefined : toDuration(timeout, "timeout")
-    return run(time.within(self, own), runtime, calls, signal)
+    return run(around.within(self, options, own), runtime, calls, signal)
   }
-  const plain = (self: Effect.Effect<void, SandboxError>, options: StopOptions): Promise<void> => {
+  const plain = (self: Effect.Effect<void, SandboxError>, options: RequestOptions): Promise<void> => {
     checkOptions(options, "call")
     return call(self, options)
   }

@@ -4,6 +4,7 @@ import * as Effect from "effect/Effect"
 import { exitCodes, type Host, listen, processHost, type Signal } from "../policy/internal/signals.ts"
 import { defaultClock } from "../policy/Timer.ts"
 import type { CloseReport } from "./Client.ts"
+import { type Closes, type Serving, serving } from "./internal/serving.ts"
 import { type Time, toDuration } from "./Time.ts"
 
 /** What ended the process, and what its client saw. */
@@ -20,13 +21,16 @@ export interface SignalOptions {
   readonly grace?: Time | undefined
   /** A signal that comes sooner than this after the first is the same one. Default: `"200ms"`: npm sends Ctrl-C on. */
   readonly samePress?: Time | undefined
+  /**
+   * A server of `node:http`, whose answers the client's calls become: from the signal on it takes no new connections, and
+   * its connections are closed when the answers under way are sent, within the grace. Default: none.
+   */
+  readonly server?: Serving | undefined
   /** Runs when the client has closed, within the grace: the place to put away what is done. Default: nothing. */
   readonly onClosed?: ((closed: ClosedBySignal) => void | Promise<void>) | undefined
   /** Where signals come from. Default: Node's process. */
   readonly host?: Host | undefined
 }
-
-type Closes = { readonly close: (options: { readonly grace: number }) => Promise<CloseReport> }
 
 /** Closes, then tells the hook. */
 const windDown = async (client: Closes, signal: Signal, graceMillis: number, options: SignalOptions): Promise<void> => {
@@ -54,10 +58,12 @@ const windDown = async (client: Closes, signal: Signal, graceMillis: number, opt
 export const closeOnSignals = (client: Closes, options: SignalOptions = {}): Disposable => {
   const graceMillis = Duration.toMillis(toDuration(options.grace ?? "8 seconds", "closeOnSignals.grace"))
   const host = options.host ?? processHost
+  const { server } = options
+  const closes = server === undefined ? client : serving(client, server)
   let exitCode = 1
   const onFirst = (signal: Signal): void => {
     exitCode = exitCodes[signal]
-    const done = Effect.tryPromise(() => windDown(client, signal, graceMillis, options))
+    const done = Effect.tryPromise(() => windDown(closes, signal, graceMillis, options))
     Effect.runFork(Effect.ignore(Effect.timeoutOption(done, graceMillis))).addObserver(() => host.exit(exitCode))
   }
   const unlisten = listen(host, {

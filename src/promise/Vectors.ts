@@ -21,9 +21,10 @@ import {
 } from "../vector/VectorStore.ts"
 import { type Calls, heard, iterate, run } from "./Bridge.ts"
 import { checkCall, signalOf } from "./internal/callOptions.ts"
+import { carrying, streamCarrying } from "./internal/carrying.ts"
 import { over } from "./internal/over.ts"
 import { streamUnder, together, under } from "./internal/whole.ts"
-import type { CallOptions } from "./Options.ts"
+import type { CallOptions, RequestOptions } from "./Options.ts"
 
 /** In this process, gone with the client. */
 export interface MemoryVectorsOptions extends Options {
@@ -67,7 +68,7 @@ export type VectorsOptions =
   | QdrantVectorsOptions
 
 /** `timeout` holds for all requests of a call together. */
-export interface VectorCallOptions extends CallOptions {}
+export interface VectorCallOptions extends RequestOptions {}
 
 /** Rejects with a `VectorError`. */
 export interface Vectors {
@@ -114,17 +115,18 @@ export const make = (
     heard(() => {
       checkCall(given)
       const options = over<VectorCallOptions>(defaults, given)
-      const asked = under(together(Effect.flatMap(VectorStore, ask)), options)
+      const asked = carrying(under(together(Effect.flatMap(VectorStore, ask)), options), options)
       const timed = deadlineAt === Infinity ? asked : Effect.provideService(asked, Deadline.Current, deadlineAt)
       return run(timed, runtime, calls, options.signal)
-    })
+    }, 2)
   function stream(query: Query, options?: VectorCallOptions): AsyncIterableIterator<Match> & AsyncDisposable
   function stream(scan?: Scan, options?: VectorCallOptions): AsyncIterableIterator<Stored> & AsyncDisposable
   function stream(asked: Query | Scan = {}, given?: VectorCallOptions) {
     const items = Stream.suspend(() => {
       checkCall(given)
       const options = over<VectorCallOptions>(defaults, given)
-      return streamUnder(Stream.unwrap(Effect.map(VectorStore, (store) => store.stream(asked))), options)
+      const found = Stream.unwrap(Effect.map(VectorStore, (store) => store.stream(asked)))
+      return streamCarrying(streamUnder(found, options), options)
     })
     const timed = deadlineAt === Infinity ? items : Stream.provideService(items, Deadline.Current, deadlineAt)
     return iterate(timed, runtime, calls, signalOf(given) ?? defaults.signal)

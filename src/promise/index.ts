@@ -46,7 +46,7 @@ export {
   type ToolOptions,
   type ToolWith
 } from "./Objects.ts"
-export type { CallDefaults, CallOptions, ClientOptions, TimeoutOptions } from "./Options.ts"
+export type { CallDefaults, CallOptions, ClientOptions, RequestOptions, TimeoutOptions } from "./Options.ts"
 export type { Flow, Reading, StreamAnswer, StreamToolAnswer, TextReading } from "./Reading.ts"
 export type { Classified, RetryEvent, RetryOptions } from "./Retry.ts"
 export type {

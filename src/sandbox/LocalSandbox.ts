@@ -13,16 +13,16 @@ import * as Fiber from "effect/Fiber"
 import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
 import * as Scope from "effect/Scope"
-import * as Semaphore from "effect/Semaphore"
 import * as Child from "./internal/child.ts"
 import * as Engines from "./internal/engines.ts"
 import { Guests } from "./internal/guests.ts"
+import { Places } from "./internal/places.ts"
 import * as LocalSession from "./internal/session.ts"
 import * as Snapshot from "./internal/snapshot.ts"
 import * as Wall from "./internal/wall.ts"
 import * as Warm from "./internal/warm.ts"
 import { Sandbox, type CreateOptions, type Language } from "./Sandbox.ts"
-import { LimitExceeded, SandboxError, Unavailable, UnsupportedLanguage } from "./SandboxError.ts"
+import { SandboxError, Unavailable, UnsupportedLanguage } from "./SandboxError.ts"
 
 /** What a session may use. Memory and files are counted apart; all of it lies in the guest process. */
 export interface Limits {
@@ -62,7 +62,7 @@ export interface Options {
    * its memory (190 MB for Python, 65 MB for JavaScript). Default: `{ python: 1, javascript: 0 }`.
    */
   readonly pool?: { readonly python?: number | undefined; readonly javascript?: number | undefined } | undefined
-  /** Sessions at once; the next ones wait. Default: the number of cores, at least 2: more would only share them. */
+  /** Sessions at once; the next ones wait, by their priority. Default: the number of cores, at least 2: more would only share them. */
   readonly maxSessions?: number | undefined
   /** Sessions that may wait; more fail with `LimitExceeded`. Default: `32`. */
   readonly maxQueue?: number | undefined
@@ -184,7 +184,7 @@ const make = Effect.fnUntraced(function* (options: Options) {
   const grace = Duration.fromInputUnsafe(options.grace ?? "500 millis")
   const limits = options.limits ?? {}
   const maxSessions = options.maxSessions ?? Math.max(2, Os.availableParallelism())
-  const places = yield* Semaphore.make(maxSessions)
+  const places = new Places(provider, maxSessions, options.maxQueue)
   const guests = new Set<Child.Child>()
   yield* Effect.addFinalizer(() =>
     Effect.forEach([...guests], (child) => child.kill("closed", "the sandbox was closed"), {
@@ -197,22 +197,9 @@ const make = Effect.fnUntraced(function* (options: Options) {
     python: yield* station("python", options, wall, guests),
     javascript: yield* station("javascript", options, wall, guests)
   }
-  let waiting = 0
-
-  const place = Effect.suspend(() => {
-    if (waiting >= (options.maxQueue ?? 32) + maxSessions)
-      return Effect.fail(
-        refuse(new LimitExceeded({ limit: "queue", description: `${waiting} sessions are open or waiting already` }))
-      )
-    waiting += 1
-    return Effect.acquireRelease(places.take(1), () => places.release(1), { interruptible: true }).pipe(
-      Effect.tap(() => Effect.addFinalizer(() => Effect.sync(() => void (waiting -= 1)))),
-      Effect.onError(() => Effect.sync(() => void (waiting -= 1)))
-    )
-  })
 
   const open = Effect.fnUntraced(function* (request: CreateOptions, language: Language, engine: EngineName) {
-    yield* place
+    yield* places.takeIn(yield* Effect.scope)
     const bound = (name: EngineName) => bootLimits(name, limits)
     const { fileCount } = bound(engine)
     // A second engine is a second process: they share nothing, not even a bug. Files go from one to the other.

@@ -13,7 +13,7 @@ import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Layer from "effect/Layer"
 import * as Scope from "effect/Scope"
-import * as Semaphore from "effect/Semaphore"
+import { Places } from "./internal/places.ts"
 import * as Bash from "./internal/processBash.ts"
 import type { Boot } from "./internal/processFrame.ts"
 import * as Guest from "./internal/processGuest.ts"
@@ -21,7 +21,7 @@ import * as Python from "./internal/processPython.ts"
 import * as ProcessSession from "./internal/processSession.ts"
 import * as Wall from "./internal/processWall.ts"
 import { Sandbox, type CreateOptions, type Language } from "./Sandbox.ts"
-import { LimitExceeded, SandboxError, Unavailable, UnsupportedLanguage } from "./SandboxError.ts"
+import { SandboxError, Unavailable, UnsupportedLanguage } from "./SandboxError.ts"
 
 /** What a session may use. */
 export interface Limits {
@@ -172,27 +172,10 @@ const missing = (language: Language, options: Options) => {
   })
 }
 
-/** Places for sessions: the next ones wait, and too many are refused. */
-const places = Effect.fnUntraced(function* (options: Options) {
-  const maxSessions = options.maxSessions ?? Math.max(2, Os.availableParallelism())
-  const free = yield* Semaphore.make(maxSessions)
-  let taken = 0
-  return Effect.suspend(() => {
-    if (taken >= (options.maxQueue ?? 32) + maxSessions)
-      return Effect.fail(
-        refuse(new LimitExceeded({ limit: "queue", description: `${taken} sessions are open or waiting already` }))
-      )
-    taken += 1
-    return Effect.acquireRelease(free.take(1), () => free.release(1), { interruptible: true }).pipe(
-      Effect.tap(() => Effect.addFinalizer(() => Effect.sync(() => void (taken -= 1)))),
-      Effect.onError(() => Effect.sync(() => void (taken -= 1)))
-    )
-  })
-})
-
 const make = Effect.fnUntraced(function* (options: Options) {
   const found = yield* Effect.cached(find(options))
-  const place = yield* places(options)
+  const maxSessions = options.maxSessions ?? Math.max(2, Os.availableParallelism())
+  const places = new Places(provider, maxSessions, options.maxQueue)
   const limits = limitsOf(options.limits)
   const duration = (input: Duration.Input | undefined, otherwise: Duration.Input) =>
     Duration.fromInputUnsafe(input ?? otherwise)
@@ -202,7 +185,7 @@ const make = Effect.fnUntraced(function* (options: Options) {
     const language = request.language ?? "python"
     if (!languages.includes(language))
       return yield* refuse(missing(language, options) ?? new UnsupportedLanguage({ language, supported: languages }))
-    yield* place
+    yield* places.takeIn(yield* Effect.scope)
     const boot = Effect.mapError(Guest.boot({ ...start, env: request.env ?? {} }), (cause) =>
       refuse(
         new Unavailable({

@@ -9,17 +9,17 @@ import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Layer from "effect/Layer"
 import * as Scope from "effect/Scope"
-import * as Semaphore from "effect/Semaphore"
+import { Places } from "./internal/places.ts"
 import { classOf, type Ready, Shelf } from "./internal/shelf.ts"
 import { type CreateOptions, type Language, Sandbox, type Session } from "./Sandbox.ts"
-import { LimitExceeded, SandboxError, Unavailable } from "./SandboxError.ts"
+import { SandboxError, Unavailable } from "./SandboxError.ts"
 
 /** How the pool works. Every option has a default. */
 export interface Options {
   /** Sessions kept ready of each class. Default: `1`, which serves callers that come one by one. */
   readonly min?: number | undefined
   /**
-   * Sessions at once: ready, handed out or being made. More callers wait. Default: `10`. What lies below has bounds of
+   * Sessions at once: ready, handed out or being made. More callers wait, by their priority. Default: `10`. What lies below has bounds of
    * its own: give `LocalSandbox.layer` at least as many `maxSessions`.
    */
   readonly max?: number | undefined
@@ -73,20 +73,20 @@ class Pool {
   private readonly options: Options
   private readonly below: Sandbox["Service"]
   private readonly scope: Scope.Scope
-  private readonly places: Semaphore.Semaphore
+  private readonly places: Places
   private readonly shelves: ReadonlyMap<string, Shelf>
   private readonly min: number
   private readonly maxIdleMillis: number
   private waiting = 0
 
   constructor(options: Options, below: Sandbox["Service"], scope: Scope.Scope) {
-    const { classes = [{}], max = 10, maxIdle = "10 minutes", min = 1 } = options
+    const { classes = [{}], max = 10, maxIdle = "10 minutes", maxQueue, min = 1 } = options
     this.options = options
     this.below = below
     this.scope = scope
     this.min = min
     this.maxIdleMillis = Duration.toMillis(maxIdle)
-    this.places = Semaphore.makeUnsafe(max)
+    this.places = new Places(provider, max, maxQueue)
     this.shelves = new Map(classes.map((request) => [classOf(request), new Shelf(request)]))
   }
 
@@ -115,10 +115,8 @@ class Pool {
       shelf.isFilling = true
       const more = Effect.suspend(() =>
         // Nothing is made ahead in the place that somebody waits for.
-        shelf.ready.length < this.min && this.waiting === 0
-          ? Effect.flatMap(this.places.takeIfAvailable(1), (isTaken) =>
-              isTaken ? Effect.as(this.add(shelf), true) : Effect.succeed(false)
-            )
+        shelf.ready.length < this.min && this.waiting === 0 && this.places.takeIfAvailable()
+          ? Effect.as(this.add(shelf), true)
           : Effect.succeed(false)
       )
       return Effect.repeat(more, { while: (isMore) => isMore }).pipe(
@@ -128,7 +126,7 @@ class Pool {
     })
 
   private readonly add = (shelf: Shelf): Effect.Effect<void, SandboxError> =>
-    this.born(shelf.request, (own) => Scope.addFinalizer(own, this.places.release(1))).pipe(
+    this.born(shelf.request, (own) => Scope.addFinalizer(own, this.release)).pipe(
       Effect.tap((ready) => Effect.sync(() => shelf.ready.push(ready))),
       Effect.andThen(Effect.suspend(() => (this.waiting > 0 ? this.evict : Effect.void)))
     )
@@ -145,19 +143,16 @@ class Pool {
     return oldest === undefined ? Effect.void : Scope.close(oldest.scope, Exit.void)
   })
 
+  private readonly release = Effect.sync(() => this.places.release())
+
   /** Takes a place: a free one, that of a session that is ready for others, or the next one to be free. */
   private readonly place = (own: Scope.Scope): Effect.Effect<void, SandboxError> =>
     Effect.uninterruptibleMask((restore) =>
-      Effect.flatMap(this.places.takeIfAvailable(1), (isTaken) => {
-        if (isTaken) return Scope.addFinalizer(own, this.places.release(1))
-        if (this.waiting >= (this.options.maxQueue ?? 32)) {
-          const description = `${this.waiting} callers wait for a session already`
-          return Effect.fail(refuse(new LimitExceeded({ limit: "queue", description })))
-        }
+      Effect.suspend(() => {
+        if (this.places.takeIfAvailable()) return Scope.addFinalizer(own, this.release)
         this.waiting += 1
-        const next = Effect.andThen(this.evict, restore(Scope.provide(this.places.takeScoped(1), own)))
         return Effect.ensuring(
-          next,
+          Effect.andThen(this.evict, restore(this.places.takeIn(own))),
           Effect.sync(() => (this.waiting -= 1))
         )
       })

@@ -128,8 +128,18 @@ class ChromaDriver implements Driver {
     })
 
   /** Sends to a collection. All of it may be done twice. */
-  post<A>(path: string, json: object, decode: (value: unknown) => Result.Result<A, string>): Effect.Effect<A, Reason> {
-    return told(this.exchange.json({ method: "POST", path, json, safety: "idempotent" }, decode))
+  post<A>(
+    path: string,
+    json: object,
+    decode: (value: unknown) => Result.Result<A, string>,
+    keyed = false
+  ): Effect.Effect<A, Reason> {
+    return told(this.exchange.json({ method: "POST", path, json, safety: "idempotent", keyed }, decode))
+  }
+
+  /** The same, for what changes it. */
+  write(path: string, json: object): Effect.Effect<void, Reason> {
+    return this.post(path, json, ignored, true)
   }
 
   get<A>(path: string, decode: (value: unknown) => Result.Result<A, string>): Effect.Effect<A, Reason> {
@@ -181,7 +191,7 @@ class ChromaCollection implements Collection {
     const known = this.driver.post(`${this.path}/get`, Wire.getOf(ids, false), Wire.readKnown)
     return Effect.flatMap(known, (known) => {
       const body = Wire.upsertOf(items, known, this.checks.supportsBase64)
-      return Effect.map(this.driver.post(`${this.path}/upsert`, body, ignored), () => {
+      return Effect.map(this.driver.write(`${this.path}/upsert`, body), () => {
         this.dimensions ??= items[0]?.vector.length
       })
     })
@@ -200,10 +210,10 @@ class ChromaCollection implements Collection {
   }
 
   remove = (ids: ReadonlyArray<string>): Effect.Effect<void, Reason> =>
-    this.driver.post(`${this.path}/delete`, { ids }, ignored)
+    this.driver.write(`${this.path}/delete`, { ids })
 
   removeWhere: Collection["removeWhere"] = (filter) =>
-    this.driver.post(`${this.path}/delete`, { where: Wire.whereOf(filter) }, ignored)
+    this.driver.write(`${this.path}/delete`, { where: Wire.whereOf(filter) })
 
   get: Collection["get"] = (ids, withVectors) =>
     this.driver.post(`${this.path}/get`, Wire.getOf(ids, withVectors), Wire.readItems)

@@ -172,7 +172,8 @@ class QdrantDriver implements Driver {
   /** Waits until it is seen by the next search. */
   private write(method: "PUT" | "POST", path: string, json: object): Effect.Effect<void, Reason> {
     const query = { wait: true }
-    return told(this.exchange.json({ method, path: `${this.root}${path}`, query, json, safety: "idempotent" }, ignored))
+    const ask: Ask = { method, path: `${this.root}${path}`, query, json, safety: "idempotent", keyed: true }
+    return told(this.exchange.json(ask, ignored))
   }
 
   private ask<A>(

@@ -51,6 +51,15 @@ describe.each(providers)("embed, over %s with %j,", (provider, more) => {
     ])
   })
 
+  it("sends the key of a call with each of its requests, the same whenever it is sent again", async () => {
+    await using endpoint = await startEndpoint(provider)
+    await using client = make(optionsOf(provider, endpoint.url, { maxInputs: 1, concurrency: 1, ...more }))
+    await settled(client.embedMany(["one", "two", "error-500"], { idempotencyKey: "key" }))
+    const keys = endpoint.requests.map(({ headers }) => headers["idempotency-key"])
+    expect(keys.slice(0, 3)).toEqual(["key", "key-2", "key-3"])
+    expect(new Set(keys.slice(2))).toEqual(new Set(["key-3"]))
+  })
+
   it("keeps what is finished when a part fails", async () => {
     await using endpoint = await startEndpoint(provider)
     await using client = make(optionsOf(provider, endpoint.url, { maxInputs: 1, concurrency: 1, ...more }))

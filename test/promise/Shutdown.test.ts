@@ -1,3 +1,6 @@
+import { once } from "node:events"
+import { createServer } from "node:http"
+import { connect } from "node:net"
 import { type Client, type ClosedBySignal, closeOnSignals, createClient, type SignalOptions } from "holdfast/promise"
 import { describe, expect, it } from "vitest"
 import { type Server, serve, text } from "./server.ts"
@@ -45,6 +48,38 @@ describe("closeOnSignals", () => {
     await answer
     expect(order).toEqual(["late", "closed"])
     expect(seen).toEqual({ signal: "SIGTERM", exitCode: 143, report: { finished: 1, interrupted: 0 } })
+  })
+
+  it("closes a server with the client: answers are sent, and nobody is left connected", async () => {
+    let release = (): void => {}
+    await using model = await serve((response, n) => {
+      release = () => text("late")(response, n)
+    })
+    const client = make(model)
+    const { exited, host, send } = makeHost()
+    const web = createServer(async (_, response) => {
+      const { text } = await client.generateText("?")
+      // Its end is not yet sent when the client has closed.
+      response.write(text)
+      setImmediate(() => response.end("."))
+    }).listen(0, "127.0.0.1")
+    await once(web, "listening")
+    const address = web.address()
+    const port = typeof address === "object" ? address?.port : undefined
+    // Opened in advance: nothing is ever asked on it.
+    const idle = connect(Number(port), "127.0.0.1")
+    await once(idle, "connect")
+    using _listening = closeOnSignals(client, { server: web, grace: "1 minute", host })
+    const answer = fetch(`http://127.0.0.1:${port}`).then((response) => response.text())
+    await model.requested(1)
+    send("SIGTERM")
+    expect(web.listening).toBe(false)
+    const closed = once(web, "close")
+    release()
+    expect(await answer).toBe("late.")
+    expect(await exited).toBe(143)
+    await closed
+    idle.destroy()
   })
 
   it("interrupts what is left at the end of the grace", async () => {

@@ -1,5 +1,6 @@
 /** Many sandbox sessions, opened and closed, killed and interrupted: no process, descriptor or file is left. */
 import { Effect, Fiber } from "effect"
+import { createClient } from "holdfast/promise"
 import { LocalSandbox, Sandbox, type SandboxError } from "holdfast/sandbox"
 import { assert, describe, it } from "vitest"
 import { descriptors, guests, temporaryFiles } from "../sandbox/processes.ts"
@@ -29,5 +30,20 @@ describe("many sessions", { timeout: 1_800_000 }, () => {
     )
     await Effect.runPromise(Effect.provide(all, LocalSandbox.layer()))
     assert.deepStrictEqual({ guests: guests(), descriptors: descriptors(), files: temporaryFiles() }, before)
+  })
+
+  it("go to who waits in the order of their classes", async () => {
+    const sandbox = { provider: "local", languages: ["javascript"], maxSessions: 1 } as const
+    await using client = createClient({ sandbox })
+    const first = await client.createSession({ language: "javascript" })
+    const made: Array<string> = []
+    const next = async (priority: "high" | "normal" | "low") => {
+      await using session = await client.createSession({ language: "javascript", priority })
+      made.push(`${priority} ${(await session.runCode("6 * 7")).results[0]?.["text/plain"]}`)
+    }
+    const waiting = [next("low"), next("normal"), next("high")]
+    await first.close()
+    await Promise.all(waiting)
+    assert.deepStrictEqual(made, ["high 42", "normal 42", "low 42"])
   })
 })

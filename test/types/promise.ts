@@ -13,6 +13,7 @@ import {
   type LogFields,
   type ObjectSource,
   type Reading,
+  type RequestOptions,
   SandboxError,
   type Settled,
   type Time,
@@ -295,16 +296,49 @@ client.createSession({ language: "typescript", cwd: "/tmp", lifetime: "10 minute
   client.executeCode("1", "python", { context })
 })
 
-// Code is in no line for slots.
-client.executeCode("1", "python", { signal, timeout: "5 seconds", env: { A: "1" } })
-// @ts-expect-error no class
-client.executeCode("1", "python", { priority: "high" })
-// @ts-expect-error no tenant
-client.createSession({ tenant: "acme" })
+// Each method takes the same beside its own.
+declare const every: RequestOptions
+expectTypeOf<keyof RequestOptions>().toEqualTypeOf<
+  "signal" | "timeout" | "priority" | "tenant" | "headers" | "idempotencyKey"
+>()
+client.executeCode("1", "python", { signal, timeout: "5 seconds", env: { A: "1" }, priority: "high" })
+client.executeCode("1", "python", every)
+client.createSession({ tenant: "acme", headers: { "x-a": "1" }, idempotencyKey: "k" }).then((session) => {
+  const { files } = session
+  session.runCode("1", every)
+  session.streamCode("1", every)
+  session.runCommand("ls", every)
+  session.streamCommand("ls", every)
+  session.createContext(every)
+  session.interrupt(every)
+  session.reset(every)
+  session.extend("10 minutes", every)
+  files.read("a", every)
+  files.readText("a", every)
+  files.write("a", "text", every)
+  files.list("a", every)
+  files.remove("a", every)
+  files.upload("a", new Blob(["a"]), every)
+  files.download("a", every)
+  // @ts-expect-error no such class
+  session.runCode("1", { priority: "urgent" })
+  // @ts-expect-error a header is a text
+  files.read("a", { headers: { "x-a": 1 } })
+})
+client.vectors.upsert({ id: "a", vector: [1] }, every)
+client.vectors.upsertMany([], every)
+client.vectors.search({ vector: [1] }, every)
+client.vectors.searchMany([], every)
+client.vectors.remove("a", every)
+client.vectors.get(["a"], { ...every, withVectors: true })
+client.vectors.count(undefined, every)
+client.vectors.stream({}, every)
+// @ts-expect-error one key
+client.vectors.upsert({ id: "a", vector: [1] }, { idempotencyKey: ["k"] })
 client.generateText("?", { idempotencyKey: "k", headers: { "x-a": "1" } })
-client.embed("?", { headers: { "x-a": "1" }, priority: "low" })
-// @ts-expect-error nothing is sent of it
-client.embed("?", { idempotencyKey: "k" })
+client.embed("?", every)
+client.embedMany(["?"], { headers: { "x-a": "1" }, priority: "low", idempotencyKey: "k" })
+client.http.get("/", every)
 
 // `chat` is that of holdfast/openai.
 expectTypeOf(client.chat.completions.create({ model: "m", messages: [] })).resolves.toHaveProperty("choices")

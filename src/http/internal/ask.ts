@@ -34,6 +34,8 @@ export interface Ask {
    * an `idempotency-key`, else `"unsafe"`.
    */
   readonly safety?: Safety | undefined
+  /** It makes or runs something: it carries the `idempotency-key` of the call around, where that has one. Default: `false`. */
+  readonly keyed?: boolean | undefined
   /** Sent once and no more, whatever the policy: a body that may not give again what it has given. Default: `false`. */
   readonly once?: boolean | undefined
   /** Statuses beside 2xx that are answers, such as the 404 of a DELETE. Default: none. */

@@ -25,6 +25,8 @@ const sweepMillis = 1_000
 
 interface Kept {
   readonly client: Undici.Client
+  /** Of its client among all of them, in the order in which they were made. */
+  readonly place: number
   /** Bytes both ways at the last look. */
   bytes: number
 }
@@ -41,8 +43,8 @@ class Connections {
     this.limit = limit
   }
 
-  add(socket: Socket, client: Undici.Client): void {
-    this.open.set(socket, { client, bytes: -1 })
+  add(socket: Socket, client: Undici.Client, place: number): void {
+    this.open.set(socket, { client, place, bytes: -1 })
     socket.once("close", () => this.open.delete(socket))
     this.watch()
   }
@@ -59,7 +61,8 @@ class Connections {
 
   private sweep(): void {
     let excess = this.open.size - this.limit
-    for (const [socket, kept] of this.open) {
+    // undici sends by the first of a pool's clients that is free: its connection is the last to go.
+    for (const [socket, kept] of Array.from(this.open).toSorted(([, a], [, b]) => b.place - a.place)) {
       const bytes = socket.bytesRead + socket.bytesWritten
       const isUnused = kept.client.stats.size === 0 && kept.bytes === bytes
       kept.bytes = bytes
@@ -102,8 +105,10 @@ export const makeDispatcher = (
     const connect = isHttp1 && given === connector ? connectorOfHttp1 : given
     return { ...options, allowH2: allowH2 && !isHttp1, connect }
   }
+  let clients = 0
   const client = (origin: string | URL, opts: object): Undici.Client => {
     const { connect, ...own } = ownOptions(opts)
+    const place = clients++
     const made: Undici.Client = new undici.Client(origin, {
       ...own,
       connect: (target, callback) => {
@@ -113,7 +118,7 @@ export const makeDispatcher = (
           const [, socket] = result
           if (socket !== null && socket !== undefined) {
             tellReuse(socket)
-            kept.add(socket, made)
+            kept.add(socket, made, place)
           }
           callback(...result)
         })

@@ -23,6 +23,7 @@ import * as RateLimitHeaders from "../RateLimitHeaders.ts"
 import { InvalidResponse, RateLimited, type Reason } from "../ServiceReason.ts"
 import { type Address, type Ask, hidden, requestOf, safetyOf, withoutSecrets } from "./ask.ts"
 import { BoundedResponse } from "./bounded.ts"
+import * as Carried from "./carried.ts"
 import { type Body, streamed } from "./exchangeStream.ts"
 import { errorBody, type OwnReason, parsed, type ReasonOf, reasonOfRefusal, refusalOf } from "./refusal.ts"
 import { ChunkReader } from "./response.ts"
@@ -100,8 +101,8 @@ export class Exchange<R extends OwnReason = never> {
    * The whole body as JSON, read by `decode`, which fails with what is wrong with it: an `InvalidResponse`, tried again
    * where that is safe. No body at all is `undefined`.
    */
-  json<A>(ask: Ask, decode: (value: unknown) => Result.Result<A, string>): Effect.Effect<Answer<A>, Failed<R>> {
-    return this.whole(ask, (response) =>
+  json<A>(asked: Ask, decode: (value: unknown) => Result.Result<A, string>): Effect.Effect<Answer<A>, Failed<R>> {
+    return this.whole(asked, (response, ask) =>
       Effect.flatMap(response.text, (text) => {
         const value = parsed(text)
         const isJson = value !== undefined || text.trim() === ""
@@ -140,7 +141,7 @@ export class Exchange<R extends OwnReason = never> {
       const told = new Told()
       const { held, key } = this.settings
       const opening = (timeout: Timeout.Timeout): Effect.Effect<Body<A>, Reason | PolicyError | R> =>
-        Effect.map(this.send(ask, told, timeout), read)
+        Effect.flatMap(Carried.asked(ask), (carrying) => Effect.map(this.send(carrying, told, timeout), read))
       const stream = streamed(held, this.callOf(ask, told), key, opening)
       const set = isPlain(ask) ? stream : Stream.updateContext(stream, over(ask))
       return Stream.mapError(set, (reason) => this.failed(reason, told))
@@ -149,14 +150,15 @@ export class Exchange<R extends OwnReason = never> {
 
   private whole<A>(
     ask: Ask,
-    read: (response: HttpClientResponse) => Effect.Effect<A, HttpClientError | Reason>
+    read: (response: HttpClientResponse, ask: Ask) => Effect.Effect<A, HttpClientError | Reason>
   ): Effect.Effect<Answer<A>, Failed<R>> {
-    return Effect.suspend(() => {
+    return Effect.contextWith((context: Context.Context<never>) => {
       const told = new Told()
       const { limitBytes = this.settings.limitBytes } = ask
       const { held } = this.settings
-      const answered = Effect.flatMap(this.send(ask, told, undefined), (response) => {
-        const value = Effect.mapError(read(response), toReason)
+      const carrying = Carried.over(ask, context)
+      const answered = Effect.flatMap(this.send(carrying, told, undefined), (response) => {
+        const value = Effect.mapError(read(response, carrying), toReason)
         const { headers, status } = response
         const { attempts } = told.recorder
         return Effect.map(value, (value): Answer<A> => ({
@@ -177,11 +179,12 @@ export class Exchange<R extends OwnReason = never> {
     })
   }
 
-  /** What the service said, without the secrets that it was shown; for what it says under a status of success. */
-  safe(text: string, ask: Ask): string {
-    return withoutSecrets(text, this.settings, ask)
+  /** Takes the secrets that the service was shown out of what it said; for what it says under a status of success. */
+  safe(ask: Ask): Effect.Effect<(text: string) => string> {
+    return Effect.map(Carried.asked(ask), (carrying) => (text) => withoutSecrets(text, this.settings, carrying))
   }
 
+  /** By what is asked alone: a key of the caller's makes no second send safe that was not, for who knows it there? */
   private callOf(ask: Ask, { recorder }: Told): Policy.Call {
     return { key: this.settings.key, safety: safetyOf(ask), recorder, estimate: noTokens, usage: noUsage }
   }

@@ -92,6 +92,12 @@ export const split = (inputs: ReadonlyArray<string>, maxInputs: number, maxToken
   return parts
 }
 
+/** What a part is asked with: under a key of its own, the same whenever it is sent. */
+const keyed = (request: Request, { from }: Part): Request =>
+  request.idempotencyKey === undefined || from === 0
+    ? request
+    : { ...request, idempotencyKey: `${request.idempotencyKey}-${from + 1}` }
+
 /** The service over a client and an open policy. */
 export const make = (protocol: Protocol, http: HttpClient.HttpClient, held: Policy.Held): Embedder["Service"] => {
   const transport = new Transport(protocol, http, held)
@@ -287,7 +293,8 @@ class EmbedCall {
 
   private send(part: Part, story: Story): Effect.Effect<Decoded, Reason> {
     const { inputs } = part
-    const exchanged = this.transport.exchange((token) => this.protocol.encode(this.request, inputs, token), story)
+    const request = keyed(this.request, part)
+    const exchanged = this.transport.exchange((token) => this.protocol.encode(request, inputs, token), story)
     return this.transport.receive(exchanged, story, (text) => {
       const decoded = this.protocol.decode(text, inputs.length)
       if (isReason(decoded)) return Effect.fail(decoded)

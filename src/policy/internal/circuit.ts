@@ -146,7 +146,7 @@ export const make = Effect.fnUntraced(function* (options: Options): Effect.fn.Re
     layerStoreMemory,
     make,
     rate
-  } = yield* Effect.promise(() => import("effect/persistence/CircuitBreaker"))
+  } = yield* Effect.promise(() => import("./breaker.ts"))
   const late = () => new CircuitBreakerError({ reason: new CircuitBreakerStoreError({ message: "no answer in time" }) })
   const { failures = 10, maxKeys = 1024, openFor = doubling, maxOpenFor = "5 minutes" } = options
   const troubles = new Troubles(maxKeys)

@@ -9,23 +9,23 @@ import type { Derived } from "../Client.ts"
 import { checkInputs } from "../Embeddings.ts"
 import { type Http, make as makeHttp } from "../Http.ts"
 import { toRequest } from "../Input.ts"
-import { ofAnswers, ofAnswerStream } from "../Logger.ts"
 import type { CallDefaults, CallOptions } from "../Options.ts"
 import { make as makeSession, runOnce } from "../Session.ts"
 import { mapSettled } from "../Settled.ts"
 import { make as makeVectors, type Vectors } from "../Vectors.ts"
 import { checkCall, checkDefaults, signalOf, toDeadline } from "./callOptions.ts"
+import { logging } from "./layers.ts"
 import { LateDoor } from "./openAiLateDoor.ts"
 import { Chat } from "./openAiResources.ts"
 import { throwUnlessOk, toExecution } from "./executed.ts"
 import { over } from "./over.ts"
 import { readingAnswer, readingTools } from "./reading.ts"
-import { SandboxTime } from "./sandboxTime.ts"
+import { SandboxCalls } from "./sandboxCalls.ts"
 import type { Standing } from "./standing.ts"
 import { streamUnder, together, under } from "./whole.ts"
 
 // Loaded with the first call for an object or with tools.
-const objects = Effect.promise(() => import("../Objects.ts"))
+const objects = Effect.promise(() => import("./objects.ts"))
 
 /** What all calls of one caller have, where they do not say otherwise. */
 type Defaults = Omit<CallDefaults, "deadline">
@@ -45,7 +45,7 @@ export class Caller implements Derived {
   private readonly defaults: Defaults
   /** In milliseconds since the epoch; `Infinity` for none. */
   private readonly deadlineAt: number
-  private readonly sandboxTime: SandboxTime
+  private readonly aroundCode: SandboxCalls
   private completions: Chat | undefined
 
   constructor(standing: Standing, defaults: Defaults = {}, deadlineAt = Infinity) {
@@ -53,7 +53,7 @@ export class Caller implements Derived {
     this.standing = standing
     this.defaults = defaults
     this.deadlineAt = deadlineAt
-    this.sandboxTime = new SandboxTime(deadlineAt)
+    this.aroundCode = new SandboxCalls(deadlineAt, { priority, tenant })
     const ofCalls = { priority, signal, tenant, timeout }
     this.http = makeHttp(standing.wire, standing.calls, ofCalls, this.within)
     this.vectors = makeVectors(standing.vectors, standing.calls, ofCalls, deadlineAt)
@@ -100,11 +100,11 @@ export class Caller implements Derived {
   }
 
   streamTools: Derived["streamTools"] = (tools, input, given) => {
-    const { calls, isLogged, llm } = this.standing
+    const { calls, llm } = this.standing
     const events = Stream.suspend(() => {
       const options = overDefaults(this.defaults, given)
       const events = Stream.unwrap(Effect.map(objects, ({ streamTools }) => streamTools(tools, input, options)))
-      return streamUnder(isLogged ? ofAnswerStream(events, "streamTools") : events, options)
+      return streamUnder(this.streamTelling(events, "streamTools"), options)
     })
     return readingTools(this.streamWithin(events), llm, calls, signalOf(given) ?? this.defaults.signal)
   }
@@ -126,13 +126,13 @@ export class Caller implements Derived {
     })
 
   createSession: Derived["createSession"] = (options) =>
-    heard(() => makeSession(this.standing.sandbox, this.standing.calls, this.stopping(options), this.sandboxTime))
+    heard(() => makeSession(this.standing.sandbox, this.standing.calls, this.stopping(options), this.aroundCode))
 
   executeCode: Derived["executeCode"] = (code, language = "python", given) =>
     heard(async () => {
       const options = { ...this.stopping(given), language }
       const { calls, sandbox, sandboxProvider } = this.standing
-      const ran = this.sandboxTime.within(runOnce(code, options))
+      const ran = this.aroundCode.within(runOnce(code, options), options)
       return throwUnlessOk(toExecution(await run(ran, sandbox, calls, options.signal)), options, sandboxProvider)
     })
 
@@ -149,7 +149,12 @@ export class Caller implements Derived {
   }
 
   private telling<A, E, R>(asked: Effect.Effect<A, E, R>, method: string): Effect.Effect<A, E, R> {
-    return this.standing.isLogged ? ofAnswers(asked, method) : asked
+    return this.standing.isLogged ? Effect.flatMap(logging, ({ ofAnswers }) => ofAnswers(asked, method)) : asked
+  }
+
+  private streamTelling<A, E, R>(events: Stream.Stream<A, E, R>, method: string): Stream.Stream<A, E, R> {
+    if (!this.standing.isLogged) return events
+    return Stream.unwrap(Effect.map(logging, ({ ofAnswerStream }) => ofAnswerStream(events, method)))
   }
 
   private ask<A, E>(asked: Effect.Effect<A, E, Llm>, options: CallOptions): Promise<A> {

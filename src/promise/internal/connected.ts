@@ -14,11 +14,11 @@ export const secret = (text: string | undefined): Redacted.Redacted<string> | un
 export const missing = ({ cause }: ConfigError, options: string): string =>
   `${cause._tag === "SourceError" ? cause.message : "the environment cannot be read"}; or give createClient ${options}`
 
-/** The environment as it is now: Effect's own provider keeps that of the process's first look. */
+/** The environment as it is now. */
 export const environment: Layer.Layer<never> = Layer.unwrap(
   Effect.map(
-    Effect.promise(() => import("effect/ConfigProvider")),
-    (ConfigProvider) => ConfigProvider.layer(ConfigProvider.fromEnv())
+    Effect.promise(() => import("../../http/internal/variables.ts")),
+    (variables) => variables.environment()
   )
 )
 

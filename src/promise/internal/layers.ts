@@ -4,8 +4,9 @@ import * as Layer from "effect/Layer"
 import { Llm } from "../../llm/Llm.ts"
 import * as Price from "../../llm/Price.ts"
 import type { HttpOptions, Wire } from "../Http.ts"
-import { type Logger, toLayer } from "../Logger.ts"
+import type { Logger } from "../Logger.ts"
 import type { Fetch, Shared } from "./connected.ts"
+import type * as Logging from "./logging.ts"
 import { hasConnections } from "./node.ts"
 
 /** In the place of a model that was not named. */
@@ -43,12 +44,20 @@ export const httpLayer = (options: HttpOptions, shared: Shared): Layer.Layer<Wir
   )
 }
 
+/** What a client says; loaded where there is a logger. */
+export const logging: Effect.Effect<typeof Logging> = Effect.promise(() => import("./logging.ts"))
+
 /** The same layer, whose calls write into the logger, with whatever else is logged below them. */
 export const logged = <A, E>(
   layer: Layer.Layer<A, E>,
   logger: Logger | undefined,
-  telling: (layer: Layer.Layer<A, E>) => Layer.Layer<A, E>
-): Layer.Layer<A, E> => (logger === undefined ? layer : Layer.provideMerge(telling(layer), toLayer(logger)))
+  telling: (logging: typeof Logging) => (layer: Layer.Layer<A, E>) => Layer.Layer<A, E>
+): Layer.Layer<A, E> =>
+  logger === undefined
+    ? layer
+    : Layer.unwrap(
+        Effect.map(logging, (logging) => Layer.provideMerge(telling(logging)(layer), logging.toLayer(logger)))
+      )
 
 /** The same layer with these prices. */
 export const priced = <A, E>(layer: Layer.Layer<A, E>, prices: Price.Prices | undefined): Layer.Layer<A, E> =>

@@ -10,6 +10,7 @@ import type { VectorError } from "../../vector/VectorError.ts"
 import type { VectorStore } from "../../vector/VectorStore.ts"
 import type { SandboxOptions } from "../Sandboxes.ts"
 import type { VectorsOptions } from "../Vectors.ts"
+import { checkSandbox } from "./checkSandbox.ts"
 import type { Shared } from "./connected.ts"
 
 /** Whether the client makes its connections itself, so that there is something to set about them. */
@@ -25,14 +26,16 @@ export const connections = (options: UndiciHttpClient.Options): Effect.Effect<Ht
     ({ make }) => make(options)
   )
 
-/** The sandbox of these options. */
-export const sandboxLayer = (options: SandboxOptions, shared: Shared): Layer.Layer<Sandbox, SandboxError> =>
-  Layer.unwrap(
+/** The sandbox of these options. Throws a `TypeError` that names what is wrong. */
+export const sandboxLayer = (options: SandboxOptions, shared: Shared): Layer.Layer<Sandbox, SandboxError> => {
+  checkSandbox(options)
+  return Layer.unwrap(
     Effect.map(
       Effect.promise(() => import("./sandboxes.ts")),
       (sandboxes) => sandboxes.layer(options, shared)
     )
   )
+}
 
 /** The vector store of these options. */
 export const vectorsLayer = (options: VectorsOptions, shared: Shared): Layer.Layer<VectorStore, VectorError> =>

@@ -1,11 +1,10 @@
 /** The wire of `client.chat`: the server that `createClient` is told of, asked in the shapes of the `openai` package. */
-import * as ConfigProvider from "effect/ConfigProvider"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as Redacted from "effect/Redacted"
 import { access, type Names } from "../../llm/internal/environment.ts"
 import type { DeepSeekOptions, LlmOptions, OpenAiOptions } from "../Model.ts"
-import { missing, secret, type Shared } from "./connected.ts"
+import { environment, missing, secret, type Shared } from "./connected.ts"
 import type { Wire } from "./openAiCalls.ts"
 import { OpenAIError } from "./openAiErrors.ts"
 import { mergeHeaders, type Settings } from "./openAiOptions.ts"
@@ -69,7 +68,5 @@ export const layer = (llm: LlmOptions | undefined, shared: Shared): Layer.Layer<
     const said = `client.chat is for llm.provider "openai" or "deepseek", and createClient was given ${given}; ask by generateText`
     return Layer.unwrap(Effect.fail(new OpenAIError(said)))
   }
-  // The environment as it is now: Effect's own provider keeps that of the process's first look.
-  const environment = ConfigProvider.layer(ConfigProvider.fromEnv())
   return Layer.provide(Layer.unwrap(Effect.map(settingsOf(llm, shared), OpenAiWire.layer)), environment)
 }

@@ -1,6 +1,7 @@
 /** What a call gives at once: a promise of the answer that knows the response behind it, and pages. */
 import type { Head } from "../../llm/internal/openaiRaw.ts"
 import { OpenAIError } from "./openAiErrors.ts"
+import { called, siteOf } from "./site.ts"
 
 /** An answer and what it came with. */
 export interface Answered<T> {
@@ -9,6 +10,8 @@ export interface Answered<T> {
   /** The body as the server sent it: the text, or the events of a stream that is read when this is. */
   readonly body: () => string | ReadableStream<Uint8Array>
 }
+
+const isOpenAi = (error: Error): boolean => error instanceof OpenAIError
 
 // A response with one of these has no body, by the standard (fetch.spec.whatwg.org, null body status).
 const bodiless: ReadonlySet<number> = new Set([101, 103, 204, 205, 304])
@@ -29,7 +32,13 @@ export class APIPromise<T> extends Promise<T> {
   }
   readonly #answered: Promise<Answered<T>>
 
-  constructor(answered: Promise<Answered<T>>) {
+  constructor(answering: Promise<Answered<T>>) {
+    // Made by a door, for a method of a resource.
+    const site = siteOf(2)
+    const answered = answering.catch((error: unknown) => {
+      called(error, site, isOpenAi)
+      throw error
+    })
     super((resolve, reject) => {
       answered.then(({ data }) => resolve(data), reject)
     })

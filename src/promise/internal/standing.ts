@@ -1,5 +1,6 @@
 /** What a client stands on: a runtime for each service, built when a call first needs it, and closed with the client. */
 import * as Effect from "effect/Effect"
+import { identity } from "effect/Function"
 import * as Layer from "effect/Layer"
 import * as ManagedRuntime from "effect/ManagedRuntime"
 import type { Embedder } from "../../llm/Embedder.ts"
@@ -11,23 +12,13 @@ import type { VectorStore } from "../../vector/VectorStore.ts"
 import { Calls } from "../Bridge.ts"
 import { checkEmbedder, embedderLayer, noEmbedder } from "../Embeddings.ts"
 import { checkHttp, type Wire } from "../Http.ts"
-import {
-  checkLogger,
-  closed as closedWith,
-  type Logger,
-  ofEmbedder,
-  ofLlm,
-  ofSandbox,
-  ofVectors,
-  toLayer
-} from "../Logger.ts"
+import { checkLogger, type Logger } from "../Logger.ts"
 import { checkClient, type ClientOptions, toPolicy, toPrices } from "../Options.ts"
 import { noVectors } from "../Vectors.ts"
 import { checkLlm } from "./checkLlm.ts"
-import { checkSandbox } from "./checkSandbox.ts"
 import { checkVectors } from "./checkVectors.ts"
 import { bare, type Ground, groundOf, nowOn, runOn } from "./ground.ts"
-import { httpLayer, logged, noLlm, priced } from "./layers.ts"
+import { httpLayer, logged, logging, noLlm, priced } from "./layers.ts"
 import { llmLayer } from "./models.ts"
 import { sandboxLayer, vectorsLayer } from "./node.ts"
 import type { Wire as ChatWire } from "./openAiCalls.ts"
@@ -60,7 +51,7 @@ export const plan = (options: ClientOptions): Plan => {
   const policy = toPolicy(options)
   const logger = checkLogger(options.logger)
   const shared = { policy, fetch, isLogged: logger !== undefined }
-  const sandbox = checkSandbox(options.sandbox ?? { provider: "local" })
+  const sandbox = options.sandbox ?? { provider: "local" }
   return {
     llm: llm === undefined ? noLlm : llmLayer(checkLlm(llm), shared),
     embedder: embedder === undefined ? noEmbedder : embedderLayer(checkEmbedder(embedder), shared),
@@ -100,13 +91,16 @@ export class Standing {
   constructor({ ground, logger, memoMap, prices, sandboxProvider, ...layers }: Plan) {
     const on = <A, E>(layer: Layer.Layer<A, E>, below = ground): Runtime<A, E> =>
       ManagedRuntime.make(below(layer), { memoMap })
-    this.llm = on(priced(logged(layers.llm, logger, ofLlm), prices))
-    this.embedder = on(priced(logged(layers.embedder, logger, ofEmbedder), prices))
+    const llm = logged(layers.llm, logger, ({ ofLlm }) => ofLlm)
+    const embedder = logged(layers.embedder, logger, ({ ofEmbedder }) => ofEmbedder)
+    const sandbox = logged(layers.sandbox, logger, ({ ofSandbox }) => ofSandbox)
+    this.llm = on(priced(llm, prices))
+    this.embedder = on(priced(embedder, prices))
     // A guest is a process, which keeps the machine's time.
-    this.sandbox = on(logged(layers.sandbox, logger, ofSandbox), bare)
-    this.vectors = on(logged(layers.vectors, logger, ofVectors))
-    this.wire = on(logged(layers.wire, logger, (layer) => layer))
-    this.chat = on(logged(layers.chat, logger, (layer) => layer))
+    this.sandbox = on(sandbox, bare)
+    this.vectors = on(logged(layers.vectors, logger, ({ ofVectors }) => ofVectors))
+    this.wire = on(logged(layers.wire, logger, () => identity))
+    this.chat = on(logged(layers.chat, logger, () => identity))
     this.isLogged = logger !== undefined
     this.sandboxProvider = sandboxProvider
     this.logger = logger
@@ -133,6 +127,10 @@ export class Standing {
   }
 
   async tell(report: { readonly finished: number; readonly interrupted: number }): Promise<void> {
-    if (this.logger !== undefined) await Effect.runPromise(Effect.provide(closedWith(report), toLayer(this.logger)))
+    const { logger } = this
+    if (logger === undefined) return
+    await Effect.runPromise(
+      Effect.flatMap(logging, ({ closed, toLayer }) => Effect.provide(closed(report), toLayer(logger)))
+    )
   }
 }

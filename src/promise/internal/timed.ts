@@ -7,7 +7,7 @@ import { Llm } from "../../llm/Llm.ts"
 import * as Usage from "../../llm/Usage.ts"
 import { DeadlineExceeded } from "../../policy/PolicyError.ts"
 import * as Timer from "../../policy/Timer.ts"
-import { graceMillis, inTime, leftOf, streamInTime } from "./whole.ts"
+import { graceMillis, inTime, leftOf, streamInTime } from "./inTime.ts"
 
 /** The same model. */
 export const timedLlm = ({ generateText, streamText }: Llm["Service"]): Llm["Service"] => {

@@ -119,7 +119,7 @@ export class Api {
       // Not the attempts: a hedge that lost is written down later.
       let sends = 0
       const onSend = (): void => void sends++
-      const ask: Ask = { method: "POST", path: "/v2/sandboxes", json, safety: "idempotent", onSend }
+      const ask: Ask = { method: "POST", path: "/v2/sandboxes", json, safety: "idempotent", keyed: true, onSend }
       return Effect.map(this.exchange.json(ask, made), ({ value }) => ({ made: value, sends }))
     })
   }

@@ -167,6 +167,7 @@ const asked = ({ command, cwd, env, options }: Settings, tag: string, timeoutMil
         : undefined,
       "keepalive-ping-interval": "50"
     },
+    keyed: true,
     timeout: { attempt: "60 seconds", idleContent: timeoutMillis + 60_000, total: timeoutMillis + 120_000 }
   }
 }
@@ -223,7 +224,9 @@ const read = (
     const { failure } = progress
     if (failure?.code === "deadline_exceeded") return Effect.succeed("timedOut")
     if (failure !== undefined)
-      return machine.seen(refuse(reasonOf(failure.code, oneLine(envd.safe(failure.message, ask)))))
+      return Effect.flatMap(envd.safe(ask), (safe) =>
+        machine.seen(refuse(reasonOf(failure.code, oneLine(safe(failure.message)))))
+      )
     return Effect.fail(refuse(new ConnectionLost({ description: "the command's stream ended before the command" })))
   })
   const broken = (error: SandboxError): Effect.Effect<never, SandboxError> =>

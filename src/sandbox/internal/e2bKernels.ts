@@ -123,8 +123,8 @@ export class Kernels {
     return this.made.get(id)
   }
 
-  create(language: Language): Effect.Effect<Kernel, SandboxError> {
-    const ask = { method: "POST", path: "/contexts", json: { language }, timeout: { attempt } } as const
+  create(language: Language, keyed = false): Effect.Effect<Kernel, SandboxError> {
+    const ask = { method: "POST", path: "/contexts", json: { language }, timeout: { attempt }, keyed } as const
     return Effect.map(this.machine.use(this.machine.interpreter.json(ask, one)), ({ value }) => {
       const kernel = this.kernel(value, language)
       this.made.set(kernel.id, kernel)
@@ -132,17 +132,18 @@ export class Kernels {
     })
   }
 
-  /** The lines of an execution, until the stream's end; `patience` is told when it begins. */
+  /** The lines of an execution, until the stream's end; `patience` is told when it begins. `keyed` where it is the caller's. */
   lines(
     kernel: Kernel,
     code: string,
     env: Readonly<Record<string, string>>,
-    { millis, onFail, onSend }: Patience
+    { millis, onFail, onSend }: Patience,
+    keyed = false
   ): Stream.Stream<string, Failed<Reason.Own>> {
     const variables = Object.keys(env).length === 0 ? undefined : { env_vars: env }
     const json = { code, context_id: kernel.id, ...variables }
     const timeout = { attempt, idleContent: millis + 60_000, total: millis + 120_000 }
-    const ask = { method: "POST", path: "/execute", json, timeout, onSend, onFail } as const
+    const ask = { method: "POST", path: "/execute", json, timeout, keyed, onSend, onFail } as const
     return this.machine.interpreter.lines(ask, { maxEventBytes })
   }
 

@@ -49,7 +49,7 @@ const read = (settings: Settings, transcript: Transcript, patience: Patience): E
   const { machine } = kernels
   let isEnded = false
   let isReadable = true
-  const lines = kernels.lines(kernel, code, env, patience).pipe(
+  const lines = kernels.lines(kernel, code, env, patience, true).pipe(
     Stream.takeUntil((line) => {
       const meaning = transcript.line(line)
       isEnded ||= meaning === "ended"

@@ -192,7 +192,7 @@ class E2bSession {
     const { kernels } = this
     return Effect.gen({ self: this }, function* () {
       yield* this.checked(language)
-      const kernel = yield* kernels.create(language)
+      const kernel = yield* kernels.create(language, true)
       // The server accepts any folder without a word, so it is gone to by a program, which fails.
       const error = wanted === undefined ? undefined : yield* kernels.move(kernel, wanted)
       if (error === undefined) return { id: kernel.id, language, cwd: wanted }

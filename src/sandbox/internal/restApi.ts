@@ -104,13 +104,17 @@ export class RestApi {
   private readonly fail = ({ attempts, reason }: Failed<RestReason>): SandboxError =>
     new SandboxError({ provider: this.parts.provider, reason, attempts })
 
-  /** Sent again under the same key: a server that knows it makes one sandbox of all its sends. */
+  /**
+   * Sent again under the same key, which is the caller's own where there is one: a server that knows it makes one sandbox
+   * of all its sends.
+   */
   create(body: unknown, idempotencyKey: string, total: Duration.Duration): Effect.Effect<Decode.Made, SandboxError> {
     const ask: Ask = {
       method: "POST",
       path: this.parts.paths.create,
       json: body,
       headers: { "idempotency-key": idempotencyKey },
+      keyed: true,
       timeout: { attempt: total, total }
     }
     return this.value(this.general.json(ask, Decode.made))
@@ -132,6 +136,7 @@ export class RestApi {
       json: body,
       headers: { accept: "application/x-ndjson, application/json" },
       safety: "unsafe",
+      keyed: true,
       // The policy's total is for all but the run, whose own time is over before this.
       timeout: {
         attempt: limit,
@@ -143,10 +148,9 @@ export class RestApi {
     }
     return Stream.mapError(this.general.stream(ask, linesOf), this.fail).pipe(
       Stream.mapEffect((line) =>
-        Effect.fromResult(
-          Result.mapError(
-            saidIn(line, (words) => this.general.safe(words, ask)),
-            (reason) => new SandboxError({ provider: this.parts.provider, reason })
+        Effect.flatMap(this.general.safe(ask), (safe) =>
+          Effect.fromResult(
+            Result.mapError(saidIn(line, safe), (reason) => new SandboxError({ provider: this.parts.provider, reason }))
           )
         )
       )
@@ -167,7 +171,8 @@ export class RestApi {
       method: "POST",
       path: this.pathOf("contexts", id),
       json: { language, cwd },
-      safety: "idempotent"
+      safety: "idempotent",
+      keyed: true
     }
     return this.value(this.general.json(ask, Decode.madeContext))
   }

@@ -5,6 +5,7 @@
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import * as Stream from "effect/Stream"
+import * as Carried from "../../http/internal/carried.ts"
 import { InvalidRequest } from "../../http/ServiceReason.ts"
 import type { Filter } from "../MetadataFilter.ts"
 import { DimensionMismatch, InvalidFilter, type Reason, type VectorError } from "../VectorError.ts"
@@ -144,7 +145,8 @@ class Store {
           const { bytes, concurrency, items: most } = this.driver.limits
           yield* Effect.forEach(
             batchesOf(ready, { bytes, items: Math.min(most, collection.maxItems ?? most) }),
-            (batch) => Effect.tap(collection.upsert(batch), () => Effect.sync(() => progress.add(batch))),
+            (batch, at) =>
+              Effect.tap(Carried.nth(at)(collection.upsert(batch)), () => Effect.sync(() => progress.add(batch))),
             { concurrency, discard: true }
           )
         })
@@ -204,7 +206,8 @@ class Store {
         const collection = yield* opened(undefined)
         if (collection === undefined) return
         const { concurrency, ids: size } = this.driver.limits
-        yield* Effect.forEach(chunksOf(wanted, size), collection.remove, { concurrency, discard: true })
+        const removed = (some: ReadonlyArray<string>, at: number) => Carried.nth(at)(collection.remove(some))
+        yield* Effect.forEach(chunksOf(wanted, size), removed, { concurrency, discard: true })
       })
     )
   }

@@ -1,4 +1,7 @@
-/** The time of calls to a sandbox, which knows no deadline itself: they are interrupted at the end. */
+/**
+ * What the calls of one caller to a sandbox have around them: their time, which a sandbox does not keep itself, so that
+ * they are interrupted at its end, their class in every line, and what their requests carry.
+ */
 import * as Clock from "effect/Clock"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
@@ -7,30 +10,45 @@ import * as Stream from "effect/Stream"
 import { DeadlineExceeded } from "../../policy/PolicyError.ts"
 import * as Timer from "../../policy/Timer.ts"
 import { SandboxError } from "../../sandbox/SandboxError.ts"
+import type { CallOptions, RequestOptions } from "../Options.ts"
+import { carrying, streamCarrying } from "./carrying.ts"
+import { over } from "./over.ts"
+import { streamUnder, under } from "./whole.ts"
 
 const lateAfter = (totalMillis: number) => (): SandboxError => {
   const reason = new DeadlineExceeded({ key: "sandbox", totalMillis, phase: "maybeSent" })
   return new SandboxError({ provider: "sandbox", reason })
 }
 
-/** When the calls of one caller are over, and when one of them is. */
-export class SandboxTime {
+/** What says where a call stands in a line. */
+type Standing = Pick<CallOptions, "priority" | "tenant">
+
+const standing = ({ priority, tenant }: Standing): Standing => ({ priority, tenant })
+
+export class SandboxCalls {
   /** In milliseconds since the epoch; `Infinity` for none. */
   private readonly deadlineAt: number
+  private readonly defaults: Standing
 
-  constructor(deadlineAt: number) {
+  constructor(deadlineAt: number, defaults: Standing) {
     this.deadlineAt = deadlineAt
+    this.defaults = standing(defaults)
   }
 
   private left(fiber: Fiber.Fiber<unknown, unknown>): number {
     return Math.max(0, this.deadlineAt - fiber.getRef(Clock.Clock).currentTimeMillisUnsafe())
   }
 
-  /** Interrupts a call at its end, and fails it with `DeadlineExceeded`. Default of its own time: none. */
+  /**
+   * Interrupts a call at its end, and fails it with `DeadlineExceeded`. Default of its own time: none. Throws a
+   * `TypeError` that names the option that is wrong.
+   */
   within<A, E, R>(
-    self: Effect.Effect<A, E, R>,
+    call: Effect.Effect<A, E, R>,
+    options: RequestOptions,
     own: Duration.Duration = Duration.infinity
   ): Effect.Effect<A, E | SandboxError, R> {
+    const self = carrying(under(call, over(this.defaults, standing(options))), options)
     const ownMillis = Duration.toMillis(own)
     if (this.deadlineAt === Infinity && ownMillis === Infinity) return self
     return Effect.withFiber((fiber) => {
@@ -39,11 +57,13 @@ export class SandboxTime {
     })
   }
 
-  /** The same for a stream, from its first pull on. */
+  /** The same for a stream, from its first pull on, which fails where an option is wrong. */
   stream<A, E, R>(
-    self: Stream.Stream<A, E, R>,
+    call: Stream.Stream<A, E, R>,
+    options: RequestOptions,
     own: Duration.Duration = Duration.infinity
   ): Stream.Stream<A, E | SandboxError, R> {
+    const self = streamCarrying(streamUnder(call, over(this.defaults, standing(options))), options)
     const ownMillis = Duration.toMillis(own)
     if (this.deadlineAt === Infinity && ownMillis === Infinity) return self
     return Stream.unwrap(
