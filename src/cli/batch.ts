@@ -195,11 +195,13 @@ const open = ({ input, keepGoing, output, resume, retryFailed }: Input) => {
   return Effect.mapError(
     Batch.open({ input, output, item: Items.Question, resume, retryFailed, invalid }),
     ({ reason }) => {
-      const hint = {
-        InvalidItem: "--keep-going records such lines as failed",
-        OutputExists: "--resume goes on with it"
-      }
-      return badInput(`${reason.message}${reason._tag in hint ? ` (${Reflect.get(hint, reason._tag)})` : ""}`)
+      const hint =
+        reason._tag === "InvalidItem"
+          ? " (--keep-going records such lines as failed)"
+          : reason._tag === "OutputExists" && reason.description === undefined
+            ? " (--resume goes on with it)"
+            : ""
+      return badInput(`${reason.message}${hint}`)
     }
   )
 }
@@ -243,7 +245,8 @@ const offline = Effect.fnUntraced(function* (input: Input): Effect.fn.Return<Gro
   const { endpoint, tally } = yield* Offline.start(({ messages }) => `You asked: ${messages.at(-1)?.content}`, seed)
   const spending = yield* spendingOf(input, endpoint.model)
   const told = input.faults === "on" ? tally : undefined
-  return { endpoint, ...spending, tally: told, policy: { ...Offline.policy, ...bounds(input) } }
+  const retry = { ...Offline.policy.retry, retries: input.retries }
+  return { endpoint, ...spending, tally: told, policy: { ...Offline.policy, retry, ...bounds(input) } }
 })
 
 const online = Effect.fnUntraced(function* (input: Input): Effect.fn.Return<Ground, BadInput> {

@@ -11,6 +11,7 @@ import type * as FileSystem from "effect/FileSystem"
 import type * as Result from "effect/Result"
 import type * as Schema from "effect/Schema"
 import type * as Scope from "effect/Scope"
+import * as Semaphore from "effect/Semaphore"
 import * as Stream from "effect/Stream"
 import type { BatchError } from "./BatchError.ts"
 import type { Attempt, BatchRecord, Failure, Usage } from "./BatchRecord.ts"
@@ -156,7 +157,7 @@ export interface Batch<A> {
   readonly earlier: Counts
   /**
    * Works on all items that have no record. What was under way when it is interrupted has none, and is worked on when the batch
-   * is resumed, as after a kill.
+   * is resumed, as after a kill. A second run waits for the first one, and works on what that has left.
    */
   readonly run: <B, E, R>(
     work: (item: A, context: Context) => Effect.Effect<B, E, R>,
@@ -171,11 +172,16 @@ export interface Batch<A> {
 export const open = <A>(
   options: OpenOptions<A>
 ): Effect.Effect<Batch<A>, BatchError, FileSystem.FileSystem | Scope.Scope> =>
-  Effect.map(FileBatch.open(options), (parts) => ({
-    items: parts.head.items,
-    earlier: parts.earlier,
-    run: (work, { concurrency, describe, window, ...rest } = {}) =>
-      Effect.suspend(() =>
-        Effect.scoped(FileBatch.run(parts, { work, describe }, { ...rest, ...bounds({ concurrency, window }) }))
-      )
-  }))
+  Effect.map(FileBatch.open(options), (parts) => {
+    // Two writers of one output would each write every line.
+    const turn = Semaphore.makeUnsafe(1)
+    return {
+      items: parts.head.items,
+      earlier: parts.earlier,
+      run: (work, { concurrency, describe, window, ...rest } = {}) =>
+        Effect.suspend(() => {
+          const within = { ...rest, ...bounds({ concurrency, window }) }
+          return turn.withPermits(1)(Effect.scoped(FileBatch.run(parts, { work, describe }, within)))
+        })
+    }
+  })

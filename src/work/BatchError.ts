@@ -4,7 +4,7 @@
  *   InvalidItem          a line of the input is not an item; nothing was asked  not retryable
  *   OutputExists         the output or its checkpoint is there already          not retryable
  *   NoCheckpoint         there is an output, and no checkpoint to go on from    not retryable
- *   CheckpointMismatch   the checkpoint is of another input, or not ours        not retryable
+ *   CheckpointMismatch   the checkpoint is of another input or output, or none  not retryable
  *   Locked               another run writes this output                         retryable
  *   StorageFailed        the disk: full, gone, not writable                     retryable
  *
@@ -53,11 +53,20 @@ export class InvalidItem
 }
 
 /** The batch was not to be resumed, and there is something that it would write over. */
-export class OutputExists extends Data.TaggedError("OutputExists")<{ readonly path: string }> implements Retryable {
+export class OutputExists
+  extends Data.TaggedError("OutputExists")<{
+    readonly path: string
+    /** Why no batch can have begun it, such as a folder. Absent: one may have. */
+    readonly description?: string | undefined
+  }>
+  implements Retryable
+{
   readonly isRetryable = false
   readonly phase = "notSent"
   override get message(): string {
-    return `${this.path} is there already; resume its batch, or name another output`
+    return this.description === undefined
+      ? `${this.path} is there already; resume its batch, or name another output`
+      : `${this.path} is there already and ${this.description}; name another output`
   }
 }
 
@@ -75,8 +84,11 @@ export class CheckpointMismatch
   extends Data.TaggedError("CheckpointMismatch")<{
     /** The checkpoint's file. */
     readonly path: string
-    /** What is different: the input's content, the version of the format, or the file is none at all. */
-    readonly what: "input" | "version" | "format"
+    /**
+     * What is different: the input's content, the version of the format, the file is none at all, or the output of a complete
+     * batch is no longer whole.
+     */
+    readonly what: "input" | "version" | "format" | "output"
     readonly description: string
   }>
   implements Retryable
@@ -84,7 +96,11 @@ export class CheckpointMismatch
   readonly isRetryable = false
   readonly phase = "notSent"
   override get message(): string {
-    return `${this.path} ${this.description}; name another output, or the input that it was begun with`
+    const help =
+      this.what === "output"
+        ? "put its file back, or take both away to begin anew"
+        : "name another output, or the input that it was begun with"
+    return `${this.path} ${this.description}; ${help}`
   }
 }
 

@@ -1,6 +1,7 @@
 import { spawnSync } from "node:child_process"
 import {
   appendFileSync,
+  existsSync,
   mkdirSync,
   mkdtempSync,
   readdirSync,
@@ -236,6 +237,36 @@ describe("Batch.open", () => {
     })
   )
 
+  it.effect("does nothing in a second run of the same open batch, and lets it wait for the first", () =>
+    Effect.gen(function* () {
+      const paths = filesOf(3)
+      const batch = yield* Batch.open({ ...paths, item: Item })
+      const told: Array<number> = []
+      const onRecord = ({ index }: BatchRecord.BatchRecord) => Effect.sync(() => void told.push(index))
+      const runs = yield* Effect.all([batch.run(double), batch.run(() => Effect.die("asked"), { onRecord })], {
+        concurrency: 2
+      })
+      assert.deepStrictEqual(
+        runs.map(({ done, worked }) => [done, worked]),
+        [
+          [3, 3],
+          [3, 0]
+        ]
+      )
+      assert.deepStrictEqual(told, [0, 1, 2])
+      assert.strictEqual(read(paths.output).length, 3)
+    }).pipe(Effect.scoped, Effect.provide(NodeFileSystem.layer))
+  )
+
+  it.effect("knows what a complete batch has done and cost", () =>
+    Effect.gen(function* () {
+      const paths = filesOf(2)
+      yield* runBatch(paths, double, { describe: () => ({ cost: 0.5 }) })
+      const batch = yield* Batch.open({ ...paths, item: Item, resume: true })
+      assert.deepStrictEqual(batch.earlier, { done: 2, failed: 0, cost: 1 })
+    }).pipe(Effect.scoped, Effect.provide(NodeFileSystem.layer))
+  )
+
   it.effect("takes an empty input for a batch that is done", () =>
     Effect.gen(function* () {
       const paths = filesOf("\n")
@@ -264,6 +295,34 @@ describe("Batch.open refuses", () => {
       rmSync(paths.output)
       const reason = yield* reasonOf(runBatch(paths, double))
       assert.match(reason.message, /out\.jsonl\.checkpoint is there already; resume its batch/)
+    })
+  )
+
+  it.effect("a complete batch whose output is no longer whole, until that is back", () =>
+    Effect.gen(function* () {
+      const paths = filesOf(3)
+      yield* runBatch(paths, double)
+      const whole = readFileSync(paths.output, "utf8")
+      for (const spoiled of [whole.slice(0, 90), whole.replace('"index":1', '"index":7')]) {
+        writeFileSync(paths.output, spoiled)
+        const reason = yield* reasonOf(runBatch(paths, () => Effect.die("asked"), { resume: true }))
+        assert.deepInclude(reason, { _tag: "CheckpointMismatch", what: "output" })
+        assert.include(reason.message, `of its 3 records ${paths.output} has the first`)
+        assert.strictEqual(readFileSync(paths.output, "utf8"), spoiled)
+      }
+      writeFileSync(paths.output, whole)
+      assert.strictEqual((yield* runBatch(paths, double, { resume: true })).worked, 0)
+    })
+  )
+
+  it.effect("a database of another program in the place of its checkpoint, which stays", () =>
+    Effect.gen(function* () {
+      const paths = filesOf("no item\n")
+      const database = new DatabaseSync(`${paths.output}.checkpoint`)
+      database.exec("CREATE TABLE mine (a INTEGER); INSERT INTO mine VALUES (1)")
+      database.close()
+      assert.strictEqual((yield* reasonOf(runBatch(paths, double)))._tag, "InvalidItem")
+      assert.include(readdirSync(paths.folder), "out.jsonl.checkpoint")
     })
   )
 
@@ -314,7 +373,12 @@ describe("Batch.open refuses", () => {
       assert.include(yield* to({ input: "/dev/null", output }), "it is no regular file")
       assert.include(yield* to({ input, output: join(folder, "no/out.jsonl") }), "there is no such folder")
       mkdirSync(join(folder, "out"))
-      assert.include(yield* to({ input, output: join(folder, "out") }), "out is there already")
+      assert.include(yield* to({ input, output: join(folder, "out") }), "out is there already and is no file")
+      assert.include(
+        yield* to({ input, output: "/dev/null" }),
+        "/dev/null is there already and is no file; name another"
+      )
+      assert.isFalse(existsSync("/dev/null.checkpoint"))
     })
   )
 })

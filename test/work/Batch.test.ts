@@ -181,6 +181,15 @@ describe("Batch.run", () => {
     }).pipe(Effect.scoped)
   )
 
+  it.effect("tells of a failure that is no JSON", () =>
+    Effect.gen(function* () {
+      const circle: { self?: unknown } = {}
+      circle.self = circle
+      const [outcome] = yield* Stream.runCollect(Batch.run([1], () => Effect.fail(circle)))
+      assert.deepInclude(outcome?.record, { outcome: "failed" })
+    })
+  )
+
   it("refuses bounds that are none", () => {
     const work = () => Effect.void
     assert.throws(() => Batch.run([1], work, { concurrency: 0 }), /concurrency must be at least 1, not 0/)

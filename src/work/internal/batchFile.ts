@@ -48,6 +48,31 @@ const hasContent = Effect.fnUntraced(function* (path: string) {
   return yield* Effect.orElseSucceed(size, () => false)
 })
 
+/** A folder cannot be written, and of a device or a pipe nothing can be read again when the batch is resumed. */
+const requireOutput = Effect.fnUntraced(function* (path: string) {
+  const fs = yield* FileSystem.FileSystem
+  const type = yield* Effect.orElseSucceed(
+    Effect.map(fs.stat(path), ({ type }) => type),
+    () => "File"
+  )
+  if (type !== "File") return yield* failed(new OutputExists({ path, description: "is no file" }))
+})
+
+/** What the output of a complete batch tells: its checkpoint holds no records any more, so it cannot be made again. */
+const countsOf = Effect.fnUntraced(function* (output: string, checkpoint: string, items: number) {
+  let done = 0
+  let cost = 0
+  yield* Stream.runForEach(Output.records(output), (record) =>
+    Effect.sync(() => {
+      if (record.index === done) done += 1
+      cost += record.cost ?? 0
+    })
+  )
+  if (done === items) return { done, failed: 0, cost }
+  const description = `is of a batch that was complete, and of its ${items} records ${output} has the first ${done}`
+  return yield* failed(new CheckpointMismatch({ path: checkpoint, what: "output", description }))
+})
+
 /** An open batch. */
 export interface Parts<A> {
   readonly options: OpenOptions<A>
@@ -95,19 +120,22 @@ export const open = Effect.fnUntraced(function* <A>(
 ): Effect.fn.Return<Parts<A>, BatchError, FileSystem.FileSystem | Scope.Scope> {
   const fs = yield* FileSystem.FileSystem
   const { input, output, resume = false, retryFailed = false } = options
+  yield* requireOutput(output)
   if (!resume && (yield* hasContent(output))) return yield* failed(new OutputExists({ path: output }))
   yield* requireFile(input)
   let isUseless = false
+  const isNew = !(yield* Effect.orElseSucceed(fs.exists(Checkpoint.pathOf(output)), () => true))
   yield* Effect.addFinalizer(() =>
     isUseless ? Effect.ignore(fs.remove(Checkpoint.pathOf(output), { force: true })) : Effect.void
   )
   const checkpoint = yield* Checkpoint.open(output)
-  isUseless = (yield* checkpoint.head) === undefined
+  // Another program's database of that name is empty for us, too.
+  isUseless = isNew && (yield* checkpoint.head) === undefined
   const read = reader(options.item)
   const head = yield* headOf(checkpoint, options, read)
   isUseless = false
   if (resume && retryFailed) yield* checkpoint.forgetFailures
-  const earlier = yield* checkpoint.counts
+  const earlier = head.isComplete ? yield* countsOf(output, checkpoint.path, head.items) : yield* checkpoint.counts
   return { options, checkpoint, fs, head, earlier, read }
 })
 
@@ -165,13 +193,15 @@ class FileRun<A, B, E, R> {
       Effect.flatMap(Clock.currentTimeMillis, (now) =>
         Effect.flatMap(reread(line), (record) => this.keep(copyOf(record, context, now)))
       )
-    return Effect.flatMap(this.parts.checkpoint.lineOf(key), (line) => {
-      if (line !== undefined) return copy(line)
+    return Effect.suspend(() => {
       const first = this.underWay.get(key)
       if (first !== undefined) return Effect.flatMap(Deferred.await(first), copy)
       const own = Deferred.makeUnsafe<string>()
+      // Before the checkpoint is asked: a first one that ends between the two looks would be seen in neither.
       this.underWay.set(key, own)
-      return this.ask(item, context, key).pipe(
+      return Effect.flatMap(this.parts.checkpoint.lineOf(key), (line) =>
+        line === undefined ? this.ask(item, context, key) : copy(line)
+      ).pipe(
         Effect.tap((line) => Deferred.succeed(own, line)),
         Effect.ensuring(Effect.sync(() => this.underWay.delete(key)))
       )
@@ -209,19 +239,6 @@ class FileRun<A, B, E, R> {
   }
 }
 
-/** A batch that was complete before: its output tells of it. */
-const recall = Effect.fnUntraced(function* <A, B, E>(
-  { head, options: { output } }: Parts<A>,
-  { onRecord }: FileOptions<A, B, E>
-): Effect.fn.Return<Summary, BatchError, FileSystem.FileSystem> {
-  let cost = 0
-  yield* Stream.runForEach(Output.records(output), (record) => {
-    cost += record.cost ?? 0
-    return onRecord?.(record, true) ?? Effect.void
-  })
-  return { items: head.items, done: head.items, failed: 0, cost, worked: 0 }
-})
-
 /** Works on what is not recorded, and writes all records in their order. */
 export const run = Effect.fnUntraced(function* <A, B, E, R>(
   parts: Parts<A>,
@@ -229,11 +246,16 @@ export const run = Effect.fnUntraced(function* <A, B, E, R>(
   options: FileOptions<A, B, E> & Bounds
 ): Effect.fn.Return<Summary, BatchError | E, R | Scope.Scope> {
   const { checkpoint, fs, head } = parts
+  const { onRecord } = options
   const { input, output: path } = parts.options
   const here = Effect.provideService(FileSystem.FileSystem, fs)
-  if (head.isComplete) return yield* here(recall(parts, options))
+  // It may have been completed by an earlier run of the same open batch.
+  if ((yield* checkpoint.head)?.isComplete === true) {
+    if (onRecord !== undefined) yield* here(Stream.runForEach(Output.records(path), (record) => onRecord(record, true)))
+    const counts = yield* here(countsOf(path, checkpoint.path, head.items))
+    return { ...counts, items: head.items, worked: 0 }
+  }
   const output = yield* here(Output.open(path, checkpoint.line))
-  const { onRecord } = options
   if (onRecord !== undefined)
     yield* Stream.runForEach(checkpoint.lines, (line) =>
       Effect.flatMap(reread(line), (record) => onRecord(record, true))

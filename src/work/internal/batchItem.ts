@@ -57,13 +57,20 @@ const failureOf = (error: unknown): Failure => {
   const { isRetryable: again, phase } = classify(error)
   return {
     code: textIn(error, "code") ?? textIn(error, "_tag") ?? (error instanceof Error ? error.name : "Error"),
-    message: error instanceof Error ? error.message : typeof error === "string" ? error : (JSON.stringify(error) ?? ""),
+    message: error instanceof Error ? error.message : typeof error === "string" ? error : jsonOf(error),
     isRetryable: again,
     phase: isRetryable(error) ? phase : undefined,
     status: numberIn(error, "status"),
     requestId: textIn(error, "requestId")
   }
 }
+
+/** What is no JSON, such as a circle, is told of by its name. */
+const jsonOf = (error: unknown): string =>
+  Result.getOrElse(
+    Result.try(() => JSON.stringify(error) ?? ""),
+    () => String(error)
+  )
 
 const memberOf = (error: unknown, name: string): unknown =>
   typeof error === "object" && error !== null ? Reflect.get(error, name) : undefined
