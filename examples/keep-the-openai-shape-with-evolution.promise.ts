@@ -1,15 +1,17 @@
 /** Ask Cloud.ru Evolution in the shapes of the `openai` package: roles, `max_tokens`, streams; by a static key, or by a pair. */
-import { Effect, Exit, ManagedRuntime, Redacted, Scope } from "effect"
-import { TokenAuth } from "holdfast/llm"
-import OpenAI from "holdfast/openai"
 import { createClient } from "holdfast/promise"
-import { TestHttpClient } from "holdfast/testing"
 
-// In place of the network: an endpoint that says how it was asked, whole or in two pieces.
+// In place of the network: the tokens of an hour, and an endpoint that says how it was asked, whole or in two pieces.
+let tokens = 0
 const fetch = async (input: string | URL | Request, init?: RequestInit) => {
   const request = new Request(input, init)
+  if (new URL(request.url).host === "iam.api.cloud.ru")
+    return Response.json({ access_token: `token-${++tokens}`, expires_in: 3600 })
+  const authorization = request.headers.get("authorization")
+  // It has forgotten the first token: what it refuses is sent again with a new one.
+  if (authorization === "Bearer token-1") return Response.json({ message: "Jwt is expired" }, { status: 401 })
   const { max_tokens, messages, stream } = await request.json()
-  const content = `${messages.length} messages, at most ${max_tokens} tokens, by ${request.headers.get("authorization")}`
+  const content = `${messages.length} messages, at most ${max_tokens} tokens, by ${authorization}`
   if (stream !== true)
     return Response.json({ choices: [{ message: { role: "assistant", content }, finish_reason: "stop" }] })
   const chunks = [
@@ -28,38 +30,21 @@ const question = {
 }
 
 // Foundation Models take a static key.
-await using client = createClient({
-  llm: {
-    provider: "openai",
-    baseUrl: "https://foundation-models.api.cloud.ru/v1",
-    scheme: "Api-Key",
-    apiKey: "your-key",
-    model: "some-model"
-  },
-  fetch
-})
-const completion = await client.chat.completions.create({ model: "some-model", ...question })
+await using fixed = createClient({ llm: { provider: "evolution", apiKey: "your-key", model: "some-model" }, fetch })
+const completion = await fixed.chat.completions.create({ model: "some-model", ...question })
 console.log(completion.choices[0]?.message.content)
 
 // An endpoint of one's own takes tokens, which a pair of keys is exchanged for: one for all who wait, replaced in time.
-const iam = TestHttpClient.layer(() => JSON.stringify({ access_token: "token-1", expires_in: 3600 }))
-const network = ManagedRuntime.make(iam)
-const scope = Scope.makeUnsafe()
-const auth = await network.runPromise(
-  Scope.provide(TokenAuth.evolution({ keyId: "your id", secret: Redacted.make("your secret") }), scope)
-)
-await using openai = new OpenAI({
-  baseURL: "https://my-endpoint.cloud.ru/v1",
-  apiKey: () => Effect.runPromise(Effect.map(auth.token, Redacted.value)),
+await using client = createClient({
+  // Left out, the keys are read from EVOLUTION_KEY_ID and EVOLUTION_SECRET.
+  llm: { provider: "evolution", keyId: "your id", secret: "your secret", baseUrl: "https://my-endpoint.cloud.ru/v1" },
   fetch
 })
 let text = ""
-for await (const chunk of await openai.chat.completions.create({ model: "default", stream: true, ...question })) {
+for await (const chunk of await client.chat.completions.create({ model: "default", stream: true, ...question })) {
   text += `${chunk.choices[0]?.delta.content}|`
 }
 console.log(text)
-await Effect.runPromise(Scope.close(scope, Exit.void))
-await network.dispose()
 // Output:
 // 2 messages, at most 200 tokens, by Api-Key your-key
-// 2 messages|, at most 200 tokens, by Bearer token-1|
+// 2 messages|, at most 200 tokens, by Bearer token-2|

@@ -14,6 +14,7 @@ import * as Layer from "effect/Layer"
 import type * as Redacted from "effect/Redacted"
 import type * as Scope from "effect/Scope"
 import * as Settings from "../http/internal/settings.ts"
+import * as Evolution from "./internal/evolution.ts"
 import { Llm } from "./Llm.ts"
 import * as OpenAiLlm from "./OpenAiLlm.ts"
 import * as TokenAuth from "./TokenAuth.ts"
@@ -55,7 +56,7 @@ export interface ConfigOptions extends Shared {
   readonly keyId?: string | undefined
   /** Default: `EVOLUTION_SECRET`. */
   readonly secret?: Redacted.Redacted<string> | undefined
-  /** Default: `EVOLUTION_API_KEY`, where no `keyId` is told. */
+  /** Default: `EVOLUTION_API_KEY`, where neither a `keyId` nor another `baseUrl` is told. */
   readonly apiKey?: Redacted.Redacted<string> | undefined
   /** Default: `"Api-Key"`. */
   readonly scheme?: "Api-Key" | "Bearer" | undefined
@@ -65,8 +66,6 @@ export interface ConfigOptions extends Shared {
   readonly tokenUrl?: string | undefined
 }
 
-const foundationModels = "https://foundation-models.api.cloud.ru/v1"
-
 /** A key that was left `undefined` is none. */
 const hasApiKey = (options: Options): options is ApiKeyOptions => "apiKey" in options && options.apiKey !== undefined
 
@@ -75,7 +74,7 @@ export const make = (options: Options): Effect.Effect<Llm["Service"], never, Htt
   const { headers, jsonSchema, onCut, policy, prefix } = options
   const shared = { provider: "evolution", headers, jsonSchema, onCut, policy, prefix }
   if (hasApiKey(options)) {
-    const { apiKey, baseUrl = foundationModels, model, scheme = "Api-Key" } = options
+    const { apiKey, baseUrl = Evolution.foundationModels, model, scheme = Evolution.defaultScheme } = options
     return OpenAiLlm.make({ ...shared, model, apiKey, scheme, baseUrl })
   }
   const { baseUrl, keyId, model = "default", secret, tokenUrl } = options
@@ -95,41 +94,12 @@ export const layer = (options: Options): Layer.Layer<Llm, never, HttpClient.Http
 export const layerConfig = (options: ConfigOptions = {}): Layer.Layer<Llm, ConfigError, HttpClient.HttpClient> =>
   Layer.effect(Llm, Effect.flatMap(configured(options), make))
 
-const configured = (options: ConfigOptions): Effect.Effect<Options, ConfigError> =>
-  Effect.gen(function* () {
-    const { apiKey: given, keyId: told, scheme, secret, tokenUrl, ...rest } = options
-    const baseUrl = options.baseUrl ?? (yield* Settings.text("EVOLUTION_BASE_URL"))
-    const keyId = given === undefined ? (told ?? (yield* Settings.text("EVOLUTION_KEY_ID"))) : undefined
-    if (keyId !== undefined) {
-      const found = { keyId, secret, tokenUrl, ...rest, baseUrl }
-      return yield* withKeyPair(found)
-    }
-    const apiKey = given ?? (yield* Settings.secret("EVOLUTION_API_KEY"))
-    if (apiKey === undefined) {
-      const pair = "EVOLUTION_KEY_ID, EVOLUTION_SECRET and EVOLUTION_BASE_URL"
-      return yield* Settings.missing(
-        `no credentials: set ${pair} for a key pair, or EVOLUTION_API_KEY for a static key`
-      )
-    }
-    const { model } = rest
-    if (model === undefined) {
-      return yield* Settings.missing("no model: Foundation Models have many; give the option `model`")
-    }
-    return { ...rest, apiKey, scheme, baseUrl, model }
+const configured = (options: ConfigOptions): Effect.Effect<Options, ConfigError> => {
+  const { headers, jsonSchema, model, onCut, policy, prefix, scheme } = options
+  const shared = { headers, jsonSchema, onCut, policy, prefix }
+  return Effect.flatMap(Evolution.access(options), (access): Effect.Effect<Options, ConfigError> => {
+    if ("keyId" in access) return Effect.succeed({ ...shared, ...access, model })
+    if (model !== undefined) return Effect.succeed({ ...shared, ...access, model, scheme })
+    return Settings.missing("no model: Foundation Models have many; give the option `model`")
   })
-
-/** The rest of a key pair whose public half is known. */
-const withKeyPair = (
-  options: Omit<ConfigOptions, "apiKey"> & { readonly keyId: string }
-): Effect.Effect<KeyPairOptions, ConfigError> =>
-  Effect.gen(function* () {
-    const { baseUrl } = options
-    const secret = options.secret ?? (yield* Settings.secret("EVOLUTION_SECRET"))
-    const tokenUrl = options.tokenUrl ?? (yield* Settings.text("EVOLUTION_TOKEN_URL"))
-    if (secret !== undefined && baseUrl !== undefined) return { ...options, secret, baseUrl, tokenUrl }
-    const names = [
-      ...(secret === undefined ? ["EVOLUTION_SECRET"] : []),
-      ...(baseUrl === undefined ? ["EVOLUTION_BASE_URL"] : [])
-    ]
-    return yield* Settings.missing(`the key pair is not complete: set ${names.join(" and ")}`)
-  })
+}

@@ -95,8 +95,8 @@ export interface Client extends AsyncDisposable {
   /** Requests of any kind, under the same policy, over connections of their own. */
   readonly http: Http
   /**
-   * `chat.completions.create` and the rest, as `holdfast/openai` has them, for `llm.provider` `"openai"` and `"deepseek"`.
-   * It has slots and connections of its own, by the same options.
+   * `chat.completions.create` and the rest, as `holdfast/openai` has them, for `llm.provider` `"openai"`, `"deepseek"` and
+   * `"evolution"`. It has slots and connections of its own, by the same options.
    */
   readonly chat: Chat
   /** Calls `f` for each item, `concurrency` at a time. Never rejects for an item: the results say how each ended. */

@@ -48,7 +48,7 @@ export interface EvolutionOptions extends Endpoint, Pick<OpenAiWays, "jsonSchema
   readonly keyId?: string | undefined
   /** Default: the variable `EVOLUTION_SECRET`. */
   readonly secret?: string | undefined
-  /** A static key in the place of the pair. Default: the variable `EVOLUTION_API_KEY`, where the pair is not set. */
+  /** A static key in the place of the pair. Default: the variable `EVOLUTION_API_KEY`, where neither the pair nor another `baseUrl` is set. */
   readonly apiKey?: string | undefined
   /** The word before a static key. Default: `"Api-Key"`. */
   readonly scheme?: "Api-Key" | "Bearer" | undefined

@@ -166,6 +166,9 @@ describe("EvolutionLlm", () => {
         const { EVOLUTION_BASE_URL: _, ...noUrl } = pairEnv
         assert.match(yield* messageOf(noUrl), /set EVOLUTION_BASE_URL$/)
         assert.include(yield* messageOf({ EVOLUTION_API_KEY: "key" }), "no model")
+        // A server that only the options name gets the key that they give, as with every provider.
+        const elsewhere = { baseUrl: "https://elsewhere.test/v1", model: "some-model" }
+        assert.include(yield* messageOf({ EVOLUTION_API_KEY: "key" }, elsewhere), "no credentials")
         assert.strictEqual(sent.length, 0)
       })
     )

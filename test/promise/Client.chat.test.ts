@@ -90,7 +90,7 @@ describe("client.chat", () => {
   it("says for which models it is where it is asked with another one", async () => {
     await using client = createClient({ llm: { provider: "anthropic", apiKey: "k", model: "m" } })
     expect(await settled(client.chat.completions.create(asking))).toMatchObject({
-      message: expect.stringContaining('client.chat is for llm.provider "openai" or "deepseek"')
+      message: expect.stringContaining('client.chat is for llm.provider "openai", "deepseek" or "evolution"')
     })
   })
 })

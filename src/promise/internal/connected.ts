@@ -5,6 +5,7 @@ import type { HttpClient } from "effect/http/HttpClient"
 import * as Layer from "effect/Layer"
 import * as Redacted from "effect/Redacted"
 import type * as Policy from "../../policy/Policy.ts"
+import type { SingleOptions } from "../Model.ts"
 
 /** A key of no letters is none: `process.env.KEY ?? ""`. */
 export const secret = (text: string | undefined): Redacted.Redacted<string> | undefined =>
@@ -13,6 +14,12 @@ export const secret = (text: string | undefined): Redacted.Redacted<string> | un
 /** Names the variables that are missing, and the options that do the same. */
 export const missing = ({ cause }: ConfigError, options: string): string =>
   `${cause._tag === "SourceError" ? cause.message : "the environment cannot be read"}; or give createClient ${options}`
+
+/** The options of a model that say what the variables of its provider do. */
+export const keyOptions = (provider: SingleOptions["provider"], where: string): string =>
+  provider === "evolution"
+    ? `${where}.keyId, ${where}.secret and ${where}.baseUrl, or ${where}.apiKey and ${where}.model`
+    : `${where}.apiKey`
 
 /** The environment as it is now. */
 export const environment: Layer.Layer<never> = Layer.unwrap(

@@ -7,7 +7,7 @@ import { Llm } from "../../llm/Llm.ts"
 import { LlmError, Unauthorized } from "../../llm/LlmError.ts"
 import type * as Policy from "../../policy/Policy.ts"
 import type { LlmOptions, SingleOptions } from "../Model.ts"
-import { connected, missing, secret, type Shared as Connected } from "./connected.ts"
+import { connected, keyOptions, missing, secret, type Shared as Connected } from "./connected.ts"
 
 /** What all models of a client share. */
 export interface Shared extends Connected {
@@ -59,8 +59,7 @@ export const single = (options: SingleOptions, shared: Connected, where: string)
 
 /** What is missing in the environment, as the calls are told it. */
 const notConfigured = (error: ConfigError, provider: SingleOptions["provider"], where: string): LlmError => {
-  const pair = `${where}.keyId, ${where}.secret and ${where}.baseUrl, or ${where}.apiKey and ${where}.model`
-  const description = missing(error, provider === "evolution" ? pair : `${where}.apiKey`)
+  const description = missing(error, keyOptions(provider, where))
   return new LlmError({ provider, reason: new Unauthorized({ description }), attempts: [] })
 }
 

@@ -57,6 +57,9 @@ const ofFailure = ({ error, refusal }: RawFailure): OpenAIError => {
   const { message, reason } = error
   if (isTimeout(reason))
     return new APIConnectionTimeoutError({ message: `Request timed out: ${message}`, cause: error })
+  // Told by whoever gives the tokens: the server itself was not asked.
+  if (reason._tag === "Unauthorized" && reason.status !== undefined)
+    return causedBy(APIError.generate(reason.status, undefined, message, new Headers()), error)
   if (reason._tag === "InvalidRequest") return causedBy(new OpenAIError(message), error)
   if (reason._tag === "InvalidResponse" || reason._tag === "BodyTooLarge" || reason._tag === "Overloaded") {
     return causedBy(new APIError(undefined, undefined, message, undefined), error)

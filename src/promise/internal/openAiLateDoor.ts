@@ -14,7 +14,15 @@ export class LateDoor implements Pick<Door, "ask" | "stream"> {
 
   constructor(runtime: ManagedRuntime.ManagedRuntime<Wire, unknown>, calls: Calls, standards: Standards) {
     this.calls = calls
-    this.load = async () => new (await import("./openAiCalls.ts")).Door(runtime, calls, standards)
+    this.load = async () => {
+      try {
+        return new (await import("./openAiCalls.ts")).Door(runtime, calls, standards)
+      } catch (error) {
+        // In a browser it may come with the next call.
+        this.loading = undefined
+        throw error
+      }
+    }
   }
 
   ask<A extends object, B extends object>(

@@ -1,6 +1,9 @@
 /** What `new OpenAI` and its calls are told, by the names of the `openai` package, and how it is read. */
 import * as ConfigProvider from "effect/ConfigProvider"
 import * as Effect from "effect/Effect"
+import type { HttpClient } from "effect/http/HttpClient"
+import type * as Scope from "effect/Scope"
+import type { TokenAuth } from "../../llm/TokenAuth.ts"
 import type * as Policy from "../../policy/Policy.ts"
 import { type ClientOptions as PromiseOptions, toPolicy } from "../Options.ts"
 import { OpenAIError } from "./openAiErrors.ts"
@@ -92,7 +95,11 @@ const variable = (name: string): string | undefined => {
 
 /** The options with the environment's and the defaults in place. */
 export interface Settings {
+  /** The name in errors. */
+  readonly provider: string
   readonly apiKey: string | (() => Promise<string>) | undefined
+  /** Makes what keeps short-lived tokens, in the place of a key; they are fetched by what carries the calls. */
+  readonly tokens?: ((http: HttpClient) => Effect.Effect<TokenAuth, never, Scope.Scope>) | undefined
   readonly organization: string | null
   readonly project: string | null
   readonly baseURL: string
@@ -133,6 +140,7 @@ export const toSettings = (options: ClientOptions): Settings => {
   const timeout = timeoutOf(options.timeout)
   const maxRetries = retriesOf(options.maxRetries)
   return {
+    provider: "openai",
     apiKey,
     organization: options.organization === undefined ? (variable("OPENAI_ORG_ID") ?? null) : options.organization,
     project: options.project === undefined ? (variable("OPENAI_PROJECT_ID") ?? null) : options.project,

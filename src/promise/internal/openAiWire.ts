@@ -134,11 +134,11 @@ const authOf = (apiKey: () => Promise<string>): TokenAuth => {
   }
 }
 
-const serverOf = ({ apiKey, baseURL, headers }: Settings): Server => {
-  const auth = typeof apiKey === "function" ? authOf(apiKey) : undefined
+const serverOf = ({ apiKey, baseURL, headers, provider }: Settings, tokens: TokenAuth | undefined): Server => {
+  const auth = typeof apiKey === "function" ? authOf(apiKey) : tokens
   return {
-    provider: "openai",
-    key: `openai ${UrlParams.redactUrl(baseURL.replace(/\/+$/, ""))}`,
+    provider,
+    key: `${provider} ${UrlParams.redactUrl(baseURL.replace(/\/+$/, ""))}`,
     auth,
     redact: Redacting.make({
       apiKey: typeof apiKey === "string" ? Redacted.make(apiKey) : undefined,
@@ -154,7 +154,9 @@ const httpOf = ({ fetch, policy }: Settings): Effect.Effect<HttpClient, never, S
 
 const make = (settings: Settings): Effect.Effect<Wire["Service"], never, Scope.Scope> =>
   Effect.gen(function* () {
-    const calls = new RawCalls(serverOf(settings), yield* httpOf(settings), yield* Policy.open(settings.policy))
+    const http = yield* httpOf(settings)
+    const tokens = settings.tokens === undefined ? undefined : yield* settings.tokens(http)
+    const calls = new RawCalls(serverOf(settings, tokens), http, yield* Policy.open(settings.policy))
     return Wire.of({
       whole: (asked, isAnswer) => Effect.suspend(() => calls.whole(callOf(settings, asked), isAnswer)),
       streamed: (asked) => streamed(calls, callOf(settings, asked))
