@@ -59,11 +59,11 @@ export const closeOnSignals = (client: Closes, options: SignalOptions = {}): Dis
   const graceMillis = Duration.toMillis(toDuration(options.grace ?? "8 seconds", "closeOnSignals.grace"))
   const host = options.host ?? processHost
   const { server } = options
-  const closes = server === undefined ? client : serving(client, server)
+  const served = server === undefined ? undefined : serving(client, server)
   let exitCode = 1
   const onFirst = (signal: Signal): void => {
     exitCode = exitCodes[signal]
-    const done = Effect.tryPromise(() => windDown(closes, signal, graceMillis, options))
+    const done = Effect.tryPromise(() => windDown(served ?? client, signal, graceMillis, options))
     Effect.runFork(Effect.ignore(Effect.timeoutOption(done, graceMillis))).addObserver(() => host.exit(exitCode))
   }
   const unlisten = listen(host, {
@@ -72,5 +72,10 @@ export const closeOnSignals = (client: Closes, options: SignalOptions = {}): Dis
     onFirst,
     onSecond: () => host.exit(exitCode)
   })
-  return { [Symbol.dispose]: unlisten }
+  return {
+    [Symbol.dispose]: () => {
+      unlisten()
+      served?.[Symbol.dispose]()
+    }
+  }
 }

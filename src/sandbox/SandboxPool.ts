@@ -4,11 +4,13 @@
  * ready → checked by a run → handed to one caller → killed when the caller's scope closes, never used again.
  */
 import * as Clock from "effect/Clock"
+import type * as Context from "effect/Context"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Layer from "effect/Layer"
 import * as Scope from "effect/Scope"
+import * as Carried from "../http/internal/carried.ts"
 import { Places } from "./internal/places.ts"
 import { classOf, type Ready, Shelf } from "./internal/shelf.ts"
 import { type CreateOptions, type Language, Sandbox, type Session } from "./Sandbox.ts"
@@ -73,17 +75,19 @@ class Pool {
   private readonly options: Options
   private readonly below: Sandbox["Service"]
   private readonly scope: Scope.Scope
+  private readonly context: Context.Context<never>
   private readonly places: Places
   private readonly shelves: ReadonlyMap<string, Shelf>
   private readonly min: number
   private readonly maxIdleMillis: number
   private waiting = 0
 
-  constructor(options: Options, below: Sandbox["Service"], scope: Scope.Scope) {
+  constructor(options: Options, below: Sandbox["Service"], scope: Scope.Scope, context: Context.Context<never>) {
     const { classes = [{}], max = 10, maxIdle = "10 minutes", maxQueue, min = 1 } = options
     this.options = options
     this.below = below
     this.scope = scope
+    this.context = context
     this.min = min
     this.maxIdleMillis = Duration.toMillis(maxIdle)
     this.places = new Places(provider, max, maxQueue)
@@ -131,8 +135,17 @@ class Pool {
       Effect.andThen(Effect.suspend(() => (this.waiting > 0 ? this.evict : Effect.void)))
     )
 
+  /**
+   * What the pool does for itself, whichever call makes it do it: not under the call's key, which would give it the
+   * sandbox of the call, nor with its headers, in its class or until its deadline.
+   */
+  private readonly alone = <A, E>(self: Effect.Effect<A, E>): Effect.Effect<A, E> =>
+    Effect.setContext(self, this.context)
+
   private readonly refill: Effect.Effect<void> = Effect.suspend(() =>
-    Effect.forEach(this.shelves.values(), (shelf) => Effect.forkIn(this.fill(shelf), this.scope), { discard: true })
+    Effect.forEach(this.shelves.values(), (shelf) => Effect.forkIn(this.alone(this.fill(shelf)), this.scope), {
+      discard: true
+    })
   )
 
   /** Gives up the session that was ready for the longest: somebody waits for its place. */
@@ -151,8 +164,13 @@ class Pool {
       Effect.suspend(() => {
         if (this.places.takeIfAvailable()) return Scope.addFinalizer(own, this.release)
         this.waiting += 1
+        // In the line before the other's place is free: who comes while it is killed does not pass.
+        const evicting =
+          this.options.maxQueue === 0
+            ? this.alone(this.evict)
+            : Effect.forkIn(this.alone(this.evict), this.scope, { startImmediately: true })
         return Effect.ensuring(
-          Effect.andThen(this.evict, restore(this.places.takeIn(own))),
+          Effect.andThen(evicting, restore(this.places.takeIn(own))),
           Effect.sync(() => (this.waiting -= 1))
         )
       })
@@ -161,7 +179,7 @@ class Pool {
   private readonly isWell = (session: Session, language: Language): Effect.Effect<boolean> => {
     const { healthCheck = runsNothing(language) } = this.options
     if (healthCheck === false) return Effect.succeed(true)
-    return healthCheck(session).pipe(
+    return Carried.keyless(healthCheck(session)).pipe(
       Effect.timeoutOption(healthTimeout),
       Effect.map((said) => said._tag === "Some" && said.value),
       Effect.catch(() => Effect.succeed(false))
@@ -189,7 +207,7 @@ class Pool {
         if (shelved !== undefined && request.lifetime !== undefined) yield* session.extend(request.lifetime)
         return { ...session, userId: request.userId }
       }
-      yield* Scope.close(scope, Exit.void)
+      yield* this.alone(Scope.close(scope, Exit.void))
       if (shelved === undefined) {
         const description = "a fresh session did not pass its health check"
         return yield* refuse(new Unavailable({ description, transient: true }))
@@ -247,7 +265,7 @@ export const layer = (options: Options = {}): Layer.Layer<Sandbox, never, Sandbo
     Effect.gen(function* () {
       // Sessions are killed at the same time, not one after the other.
       const scope = yield* Scope.fork(yield* Effect.scope, "parallel")
-      const pool = new Pool(options, yield* Sandbox, scope)
+      const pool = new Pool(options, yield* Sandbox, scope, yield* Effect.context<never>())
       yield* Effect.forkScoped(pool.rounds)
       return Sandbox.of({ create: pool.create })
     })

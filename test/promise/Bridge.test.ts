@@ -2,6 +2,7 @@
 import OpenAI from "holdfast/openai"
 import { createClient } from "holdfast/promise"
 import { afterAll, beforeAll, describe, expect, it } from "vitest"
+import { heard } from "../../src/promise/Bridge.ts"
 import { type Server, serve } from "./server.ts"
 
 describe("the stack of an error", () => {
@@ -93,6 +94,23 @@ describe("the stack of an error", () => {
       await openai.models.list()
     })
     expect(listing.slice(0, 2)).toContain("callHere")
+  })
+
+  it("is left as it is where the program writes stacks in a way of its own, or none", async () => {
+    await using client = open()
+    const { prepareStackTrace, stackTraceLimit } = Error
+    const fails = () => client.generateText("?").catch((error: unknown) => error)
+    try {
+      Error.prepareStackTrace = (_, sites) => sites
+      expect(await fails()).toMatchObject({ code: "Unauthorized" })
+      Error.prepareStackTrace = prepareStackTrace
+      Error.stackTraceLimit = 0
+      expect(await fails()).toMatchObject({ code: "Unauthorized" })
+    } finally {
+      Object.assign(Error, { prepareStackTrace, stackTraceLimit })
+    }
+    const frozen = Object.freeze(Object.assign(new Error("mine"), { _tag: "Mine", code: "E", isRetryable: false }))
+    expect(await heard(() => Promise.reject(frozen)).catch((error: unknown) => error)).toBe(frozen)
   })
 
   it("is left alone in an error of the caller's own", async () => {

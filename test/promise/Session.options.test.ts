@@ -161,6 +161,20 @@ describe("a session over REST", () => {
     expect(run?.headers).not.toHaveProperty("idempotency-key")
   })
 
+  it("says itself of what kind the bodies of a call are", async () => {
+    await using client = overRest()
+    const session = await client.createSession()
+    const options = { headers: { "Content-Type": "text/plain", "Content-Length": "1" } }
+    const before = gateway.came.length
+    await session.runCode("1", options)
+    await session.files.write("a.txt", "hi", options)
+    const kinds = gateway.came.slice(before).map(({ headers, name }) => `${name} ${headers["content-type"]}`)
+    expect(kinds).toEqual([
+      "POST /sandboxes/*/execute application/json",
+      "PUT /sandboxes/*/files application/octet-stream"
+    ])
+  })
+
   it("keeps the secrets of a call's headers out of what a service says", async () => {
     await using client = overRest()
     const session = await client.createSession()

@@ -117,13 +117,15 @@ describe("closeOnSignals", () => {
     const onClosed = (): never => {
       throw new Error("no")
     }
+    const server = createServer()
     {
-      using _listening = closeOnSignals(createClient({}), { onClosed, host })
+      using _listening = closeOnSignals(createClient({}), { server, onClosed, host })
       send("SIGTERM")
       expect(await exited).toBe(143)
       expect(listeners.size).toBe(1)
     }
     expect(listeners.size).toBe(0)
+    expect(server.listenerCount("request")).toBe(0)
     expect(() => closeOnSignals(createClient({}), { grace: -1 })).toThrow(/^closeOnSignals\.grace: -1 is not a time/)
   })
 })

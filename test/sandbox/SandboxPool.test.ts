@@ -1,8 +1,10 @@
 import { assert, describe, it } from "@effect/vitest"
-import { Deferred, Effect, Exit, Fiber, Layer, Ref, Scope } from "effect"
+import { Deferred, type Duration, Effect, Exit, Fiber, Layer, Ref, Scope } from "effect"
 import { TestClock } from "effect/testing"
+import { Deadline, Policy } from "holdfast/policy"
 import { LocalSandbox, Sandbox, SandboxError, SandboxPool } from "holdfast/sandbox"
 import { TestSandbox } from "holdfast/testing"
+import * as Carried from "../../src/http/internal/carried.ts"
 import { guests } from "./processes.ts"
 
 /** A pool over a sandbox by script, and what the script was given. */
@@ -112,6 +114,117 @@ describe("SandboxPool", () => {
       assert.deepStrictEqual(yield* counts, { created: 3, open: 2 })
     }).pipe(Effect.scoped, Effect.provide(over({ min: 2, max: 2 })))
   )
+
+  it.effect("does for itself what it does, under nothing that the call says which makes it do so", () => {
+    const around: Array<string> = []
+    // What a request below would be sent with.
+    const note = (what: string) =>
+      Effect.withFiber((fiber) =>
+        Effect.sync(() => {
+          const { headers, idempotencyKey = "-" } = fiber.getRef(Carried.Current)
+          const priority = fiber.getRef(Policy.Override)?.priority ?? "-"
+          const deadline = fiber.getRef(Deadline.Current) < Infinity ? "late" : "-"
+          around.push(`${what} ${headers?.["x-call"] ?? "-"} ${idempotencyKey} ${priority} ${deadline}`)
+        })
+      )
+    const noting = Layer.effect(
+      Sandbox.Sandbox,
+      Effect.map(Sandbox.Sandbox, ({ create }) => ({
+        create: (options?: Sandbox.CreateOptions) =>
+          Effect.gen(function* () {
+            const session = yield* create(options)
+            yield* note(`make ${session.id}`)
+            // Not `Effect.addFinalizer`, which runs it as it is here.
+            yield* Scope.addFinalizer(yield* Effect.scope, note(`kill ${session.id}`))
+            return session
+          })
+      }))
+    ).pipe(Layer.provide(TestSandbox.layer("")))
+    const pool = SandboxPool.layer({
+      max: 2,
+      healthCheck: ({ id }) => Effect.as(note(`check ${id}`), id !== "test-1")
+    }).pipe(Layer.provide(noting))
+    const create = (options: Sandbox.CreateOptions) =>
+      Sandbox.create(options).pipe(
+        Deadline.within("1 hour"),
+        Effect.provideService(Policy.Override, { priority: "high" }),
+        Effect.provideService(Carried.Current, { headers: { "x-call": "mine" }, idempotencyKey: "k" })
+      )
+    return Effect.gen(function* () {
+      yield* settle
+      yield* create({})
+      yield* settle
+      // In the place of the one that is ready.
+      yield* create({ language: "javascript" })
+      yield* settle
+      assert.deepStrictEqual(around, [
+        "make test-1 - - - -",
+        // Without the key: what runs next would be answered with the check.
+        "check test-1 mine - high late",
+        "kill test-1 - - - -",
+        "make test-2 mine k high late",
+        "check test-2 mine - high late",
+        "make test-3 - - - -",
+        "kill test-3 - - - -",
+        "make test-4 mine k high late",
+        "check test-4 mine - high late"
+      ])
+    }).pipe(Effect.scoped, Effect.provide(pool))
+  })
+
+  it.effect("gives the place of a ready session to who had it killed, not to who came meanwhile", () =>
+    Effect.gen(function* () {
+      const killed = yield* Deferred.make<void>()
+      const slow = Layer.effect(
+        Sandbox.Sandbox,
+        Effect.map(Sandbox.Sandbox, ({ create }) => ({
+          create: (options?: Sandbox.CreateOptions) =>
+            Effect.tap(create(options), ({ id }) =>
+              Effect.addFinalizer(() => (id === "test-1" ? Deferred.await(killed) : Effect.void))
+            )
+        }))
+      ).pipe(Layer.provide(TestSandbox.layer("")))
+      const pool = SandboxPool.layer({ max: 1 }).pipe(Layer.provide(slow))
+      yield* Effect.gen(function* () {
+        yield* settle
+        const served: Array<string> = []
+        const caller = (name: string, createTimeout: Duration.Input = "30 seconds") =>
+          Effect.forkChild(
+            Effect.scoped(
+              Effect.tap(Sandbox.create({ language: "javascript", createTimeout }), () =>
+                Effect.sync(() => served.push(name))
+              )
+            ),
+            { startImmediately: true }
+          )
+        const left = yield* caller("left", "1 second")
+        const first = yield* caller("first")
+        const second = yield* caller("second")
+        // Who waits for the kill no longer waits than it will.
+        yield* TestClock.adjust("1 second")
+        assert.isTrue(Exit.isFailure(yield* Fiber.await(left)))
+        yield* Deferred.done(killed, Exit.void)
+        yield* Fiber.joinAll([first, second])
+        assert.deepStrictEqual(served, ["first", "second"])
+      }).pipe(Effect.provide(pool))
+    })
+  )
+
+  it.effect("gives up what is ready where nobody may wait, too", () => {
+    const slow = Layer.effect(
+      Sandbox.Sandbox,
+      Effect.map(Sandbox.Sandbox, ({ create }) => ({
+        create: (options?: Sandbox.CreateOptions) =>
+          Effect.tap(create(options), () => Effect.addFinalizer(() => Effect.yieldNow))
+      }))
+    ).pipe(Layer.provide(TestSandbox.layer("")))
+    return Effect.gen(function* () {
+      yield* settle
+      assert.strictEqual((yield* Sandbox.create({ language: "javascript" })).id, "test-2")
+      const refused = yield* Effect.flip(Sandbox.create())
+      assert.deepInclude(refused.reason, { _tag: "LimitExceeded", limit: "queue" })
+    }).pipe(Effect.scoped, Effect.provide(SandboxPool.layer({ max: 1, maxQueue: 0 }).pipe(Layer.provide(slow))))
+  })
 
   it.effect("ends a wait at createTimeout, and keeps nothing of it", () =>
     Effect.gen(function* () {

@@ -1,5 +1,6 @@
 import { assert, describe, it } from "@effect/vitest"
 import { Effect, Exit, Fiber, Scope } from "effect"
+import { TestClock } from "effect/testing"
 import { Policy } from "holdfast/policy"
 import { Places } from "../../src/sandbox/internal/places.ts"
 
@@ -51,6 +52,60 @@ describe("places", () => {
       assert.isFalse(places.takeIfAvailable())
       places.release()
       assert.isTrue(places.takeIfAvailable())
+    })
+  )
+
+  it.effect("come to the lowest class, too, before its caller has waited as long as callers do", () =>
+    Effect.gen(function* () {
+      const { enter, served } = line(new Places("local", 1))
+      let holder = yield* enter("first")
+      const low = yield* enter("low", { priority: "low" })
+      // Somebody of the highest class waits at all times.
+      for (const second of Array(30).keys()) {
+        const next = yield* enter(`high ${second}`, { priority: "high" })
+        yield* TestClock.adjust("1 second")
+        yield* holder.leave
+        if (served.at(-1) === "low") break
+        holder = next
+      }
+      assert.strictEqual(served.at(-1), "low")
+      assert.isAtMost(served.length, 22)
+      yield* low.leave
+    })
+  )
+
+  it.effect("are never lost or given twice, whenever who waits is interrupted or its scope closed", () =>
+    Effect.gen(function* () {
+      const places = new Places("local", 2)
+      let inUse = 0
+      let most = 0
+      const caller = (n: number) =>
+        Effect.gen(function* () {
+          const scope = yield* Effect.scope
+          yield* places.takeIn(scope)
+          most = Math.max(most, ++inUse)
+          yield* Effect.addFinalizer(() => Effect.sync(() => inUse--))
+          for (let step = 0; step < n % 4; step++) yield* Effect.yieldNow
+        }).pipe(Effect.scoped, Effect.timeoutOption(n % 3 === 0 ? "1 second" : "1 hour"))
+      const priorities = ["high", "normal", "low"] as const
+      const fibers: Array<Fiber.Fiber<unknown, unknown>> = []
+      for (let n = 0; n < 150; n++) {
+        const standing = { priority: priorities[n % 3], tenant: `t${n % 5}` }
+        fibers.push(yield* Effect.forkChild(Effect.provideService(caller(n), Policy.Override, standing)))
+        if (n % 2 === 0) yield* Effect.yieldNow
+        // Of each age: not begun, in line, served this very turn, gone.
+        const victim = fibers[n - (n % 7)]
+        if (n % 5 === 0 && victim !== undefined) yield* Effect.forkChild(Fiber.interrupt(victim))
+        if (n % 50 === 0) yield* TestClock.adjust("1 second")
+      }
+      yield* TestClock.adjust("1 second")
+      yield* Fiber.awaitAll(fibers)
+      assert.strictEqual(most, 2)
+      assert.strictEqual(inUse, 0)
+      assert.deepStrictEqual(
+        [1, 2, 3].map(() => places.takeIfAvailable()),
+        [true, true, false]
+      )
     })
   )
 

@@ -27,8 +27,19 @@ export const nth =
           idempotencyKey: idempotencyKey === undefined ? undefined : `${idempotencyKey}-${index + 1}`
         }))
 
+/** What is done beside what was asked for, such as a check before it: a key of its own would be another's. */
+export const keyless = <A, E, R>(self: Effect.Effect<A, E, R>): Effect.Effect<A, E, R> =>
+  Effect.updateService(self, Current, ({ headers }) => ({ headers }))
+
+/** They say what the body is, which is no caller's to say: a call may send several, each of its own kind. */
+const ofBody = new Set(["content-type", "content-length"])
+
 const lower = (headers: HeaderValues | undefined): HeaderValues =>
-  Object.fromEntries(Object.entries(headers ?? {}).map(([name, value]) => [name.toLowerCase(), value]))
+  Object.fromEntries(
+    Object.entries(headers ?? {})
+      .map(([name, value]) => [name.toLowerCase(), value] as const)
+      .filter(([name]) => !ofBody.has(name))
+  )
 
 /** What is asked, with what the call around has it carry. */
 export const over = (ask: Ask, context: Context.Context<never>): Ask => {

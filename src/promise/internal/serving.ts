@@ -5,8 +5,11 @@ import type { CloseReport } from "../Client.ts"
 export interface Serving {
   readonly close: () => unknown
   readonly closeAllConnections: () => void
-  readonly on: (event: "request", listener: (request: unknown, response: Answering) => void) => unknown
+  readonly on: (event: "request", listener: OnRequest) => unknown
+  readonly off: (event: "request", listener: OnRequest) => unknown
 }
+
+type OnRequest = (request: unknown, response: Answering) => void
 
 interface Answering {
   readonly once: (event: "close", listener: () => void) => unknown
@@ -15,17 +18,19 @@ interface Answering {
 export type Closes = { readonly close: (options: { readonly grace: number }) => Promise<CloseReport> }
 
 /** Closes both: no new connections, calls under way finish, their answers are sent, then what is connected is hung up. */
-export const serving = (client: Closes, server: Serving): Closes => {
+export const serving = (client: Closes, server: Serving): Closes & Disposable => {
   const answers = new Set<Answering>()
   let onEmpty = (): void => {}
-  server.on("request", (_, response) => {
+  const onRequest: OnRequest = (_, response) => {
     answers.add(response)
     response.once("close", () => {
       answers.delete(response)
       if (answers.size === 0) onEmpty()
     })
-  })
+  }
+  server.on("request", onRequest)
   return {
+    [Symbol.dispose]: () => void server.off("request", onRequest),
     close: async (options) => {
       server.close()
       const report = await client.close(options)

@@ -15,7 +15,10 @@ export const siteOf = (own: number): Site => ({ trace: new Error("called"), own 
 
 /** As V8 writes them, behind the message and the frame of this file. Where an engine does not, a stack stays what it is. */
 const framesOf = ({ own, trace }: Site): ReadonlyArray<string> => {
-  const frames = (trace.stack ?? "").split("\n").filter((line) => line.startsWith("    at "))
+  // A program's own `Error.prepareStackTrace` may make anything of it.
+  const stack: unknown = trace.stack
+  if (typeof stack !== "string") return []
+  const frames = stack.split("\n").filter((line) => line.startsWith("    at "))
   const first = frames.findIndex((line, at) => at > 0 && !line.startsWith("    at new "))
   return first < 0 ? [] : frames.slice(first + own)
 }
@@ -30,5 +33,6 @@ export const called = (error: unknown, site: Site, isMeant = isOwn): void => {
   if (frames.length === 0) return
   // Not by the stack that it has: a message may hold the frames of a program.
   const value = [Error.prototype.toString.call(error), ...frames].join("\n")
-  Object.defineProperty(error, "stack", { value, configurable: true, enumerable: false, writable: true })
+  // A frozen error keeps its own: it is told, not this.
+  Reflect.defineProperty(error, "stack", { value, configurable: true, enumerable: false, writable: true })
 }

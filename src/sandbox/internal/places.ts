@@ -8,13 +8,16 @@ import { LimitExceeded, SandboxError } from "../SandboxError.ts"
 /** All sessions are in one line. */
 const key = "sessions"
 
+/** Who waits moves up one class: it is in the highest one before the 30 seconds are over that a session may take to come. */
+const ageing = "10 seconds"
+
 export class Places {
   private readonly provider: string
   private readonly line: Concurrency.Concurrency
 
   constructor(provider: string, max: number, maxQueue = 32) {
     this.provider = provider
-    this.line = Concurrency.makeUnsafe({ maxConcurrency: max, maxQueue })
+    this.line = Concurrency.makeUnsafe({ maxConcurrency: max, maxQueue, ageing })
   }
 
   /** Takes a place where one is free and nobody waits for it. */
