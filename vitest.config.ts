@@ -48,6 +48,8 @@ export const base = defineConfig({
     silent: "passed-only",
     // Most of the time is other processes: their starts, their waits. One worker on two cores would leave a core idle.
     maxWorkers: Math.max(2, availableParallelism() - 1),
+    // Thousands of tests share two cores with real processes: in CI one that loses a race is tried once more, and marked so.
+    retry: process.env.CI === undefined ? 0 : 1,
     testTimeout: 30_000,
     hookTimeout: 60_000
   }
