@@ -8,7 +8,7 @@ import { digits, type Report } from "./Report.ts"
 const names = ["openai", "ai", "effect", "holdfast/promise"]
 
 /** What users load is `dist`; it counts when it is there and no source is newer. */
-const isBuilt = (): boolean => {
+export const isBuilt = (): boolean => {
   const root = join(import.meta.dirname, "../..")
   const built = join(root, "dist/index.js")
   return (

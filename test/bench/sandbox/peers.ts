@@ -11,12 +11,16 @@ interface Program {
 }
 
 const here = import.meta.dirname
+
+/** The interpreter itself: the name on the PATH may be the script of a version manager, which takes ten times as long. */
+const found = spawnSync("python3", ["-c", "import sys; print(sys.executable)"], { encoding: "utf8" })
+export const hasPython = found.status === 0
+export const python = hasPython ? found.stdout.trim() : "python3"
+
 const kept: ReadonlyArray<Program> = [
-  { name: "python3, kept", command: ["python3", "-I", `${here}/repl.py`] },
+  { name: "python3, kept", command: [python, "-I", `${here}/repl.py`] },
   { name: "Pyodide as it comes", command: [process.execPath, "--no-warnings", `${here}/stock.ts`] }
 ]
-
-export const hasPython = spawnSync("python3", ["--version"]).status === 0
 
 /** Starts it, runs `1 + 1` until it answers, and goes on running as often as asked. */
 const serve = async ({ command: [program, ...args] }: Program, runs: number) => {
@@ -43,7 +47,7 @@ const serve = async ({ command: [program, ...args] }: Program, runs: number) => 
 const fresh = (starts: number): Figures => {
   const coldMillis = Array.from({ length: starts }, () => {
     const start = performance.now()
-    spawnSync("python3", ["-I", "-c", "print(1 + 1)"])
+    spawnSync(python, ["-I", "-c", "print(1 + 1)"])
     return performance.now() - start
   })
   return { name: "python3 -c", coldMillis, runsPerSecond: 1000 / (coldMillis.reduce((a, b) => a + b) / starts) }
@@ -53,7 +57,7 @@ const fresh = (starts: number): Figures => {
 export const peers = async ({ runs, starts }: Scale): Promise<ReadonlyArray<Figures>> => {
   const figures: Array<Figures> = hasPython ? [fresh(starts)] : []
   for (const program of kept) {
-    if (program.command[0] === "python3" && !hasPython) continue
+    if (program.command[0] === python && !hasPython) continue
     const seen = [await serve(program, runs)]
     while (seen.length < Math.min(5, starts)) seen.push(await serve(program, 1))
     const warmMillis = seen[0]?.warmMillis ?? []

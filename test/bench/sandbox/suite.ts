@@ -4,16 +4,20 @@ import { once } from "node:events"
 import { existsSync } from "node:fs"
 import { fileURLToPath } from "node:url"
 import { median, rounds } from "../Bench.ts"
+import { isBuilt } from "../imports.ts"
 import { digits, type Report, type Table } from "../Report.ts"
 import type { Figures, Scale } from "./Figures.ts"
-import { hasPython, peers } from "./peers.ts"
+import { hasPython, peers, python } from "./peers.ts"
+
+const built = isBuilt()
+const source = built ? [] : ["--conditions=holdfast-source"]
 
 const scale: Scale = { starts: rounds, runs: rounds * 200 }
 
 // On every core, unlike the other suites: a session is a process beside the one that made it.
 const measured = async (language: string): Promise<Figures> => {
   const file = fileURLToPath(new URL("ours.ts", import.meta.url))
-  const args = ["--conditions=holdfast-source", "--no-warnings", file, language, `${scale.starts}`, `${scale.runs}`]
+  const args = [...source, "--no-warnings", file, language, `${scale.starts}`, `${scale.runs}`]
   const child: ChildProcess = spawn(process.execPath, args, { stdio: ["ignore", "inherit", "inherit", "ipc"] })
   const ended = new AbortController()
   const failed = once(child, "exit", ended).then(([code]) => Promise.reject(new Error(`ours.ts ended with ${code}`)))
@@ -26,16 +30,16 @@ const dataset = fileURLToPath(new URL("../../../../shared/data/HumanEval.jsonl",
 
 /** HumanEval's canonical solutions, checked eight at a time. `NaN` where the data or Python is not here. */
 const humanEval = () => {
-  const main = fileURLToPath(new URL("../../../src/cli/main.ts", import.meta.url))
+  const main = fileURLToPath(new URL(`../../../${built ? "dist/cli/main.js" : "src/cli/main.ts"}`, import.meta.url))
   const harness = fileURLToPath(new URL("humanEval.py", import.meta.url))
   if (!existsSync(dataset) || !hasPython) return { ours: Number.NaN, theirs: Number.NaN, passed: "" }
   const flags = ["--offline", "--answers", "canonical_solution", "--concurrency", "8"]
   const start = performance.now()
-  const solved = spawnSync(process.execPath, ["--conditions=holdfast-source", main, "solve", dataset, ...flags], {
+  const solved = spawnSync(process.execPath, [...source, main, "solve", dataset, ...flags], {
     encoding: "utf8"
   })
   const ours = performance.now() - start
-  const checked = spawnSync("python3", ["-I", harness, dataset, "8"], { encoding: "utf8" })
+  const checked = spawnSync(python, ["-I", harness, dataset, "8"], { encoding: "utf8" })
   const theirs: { readonly millis: number; readonly passed: number } = JSON.parse(checked.stdout)
   const passed = /passed \d+ of \d+/.exec(solved.stdout)?.[0] ?? "passed none"
   return { ours, theirs: theirs.millis, passed: `${passed}; ${theirs.passed}` }
@@ -48,7 +52,7 @@ const cell = (value: number | undefined): string => (value === undefined || Numb
 const middle = (values: ReadonlyArray<number> | undefined): number | undefined => values && median(values)
 
 const startTable = (all: ReadonlyArray<Figures>): Table => ({
-  title: "From nothing to an answer, p50, and what is held",
+  title: `From nothing to an answer, p50, and what is held (${built ? "dist" : "src, its types stripped in each session: build first"})`,
   head: ["", "ms", "without a snapshot, ms", "made ahead, ms", "fresh sessions/s", "MB"],
   rows: all.map((one) => [
     one.name,
